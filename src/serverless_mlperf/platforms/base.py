@@ -1,0 +1,88 @@
+"""The seam to a place where functions live."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One deployed function as a transport needs to know it; it carries no credentials."""
+
+    platform: str
+    region: str
+    s3_endpoint_url: str
+    lambda_endpoint_url: str
+    sqs_endpoint_url: str
+    bucket: str
+    function_name: str
+    input_prefix: str
+    """`input/<cell>/`: a PUT of `*.json` below it triggers the function."""
+    output_prefix: str
+    """`output/<cell>/`: results; `errors/` below it holds error records."""
+    completed_prefix: str
+    queue_url: str
+    """SQS queue that is told of every object created below `output_prefix`."""
+    concurrency: int
+    """Environments that may run at once (reserved concurrency)."""
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionConfig:
+    """What is to be deployed for one cell."""
+
+    name: str
+    cell_name: str
+    memory_mib: int
+    timeout_s: int
+    concurrency: int
+    environment: Mapping[str, str]
+    code_zip: Path
+    layer_zip: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A REPORT line: what the platform itself says of one invocation."""
+
+    request_id: str
+    duration_ms: float
+    billed_ms: int
+    init_ms: float | None
+    """None for an environment that was warm."""
+    memory_mib: int
+    max_memory_mib: int
+    status: str = "ok"
+    cpu_ns: int | None = None
+    """CPU time of the environment during the invocation, as the platform saw it; None where it cannot."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformUsage:
+    """What the platform cost its host since it started; None fields on a platform that cannot tell."""
+
+    cpu_ns: int | None = None
+    loop_lag_p99_ns: int | None = None
+    loop_lag_max_ns: int | None = None
+    extra: Mapping[str, object] = field(default_factory=dict)
+
+
+class Platform(Protocol):
+    """Where functions live: provisioning only, never load.
+
+    Blocking; used from one thread; a context manager owns it, and leaving it removes what `deploy` made
+    (on the local platform: ends the server and every environment).
+    """
+
+    def upload(self, objects: Mapping[str, Path]) -> None:
+        """Put files under their keys into the experiment's bucket; raises PlatformError."""
+
+    def deploy(self, function: FunctionConfig) -> Target:
+        """Create (or replace) one function with its trigger and queue and wait until it is Active."""
+
+    def retire(self, target: Target) -> None:
+        """Remove a function, its environments, its trigger and its queue; its objects stay."""
+
+    def observe(self, target: Target) -> tuple[list[Report], PlatformUsage]:
+        """Reports of all the target's invocations so far, and the platform's own usage."""

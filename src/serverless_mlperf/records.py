@@ -1,0 +1,81 @@
+"""Raw records of a run: immutable, one per query, written as JSON lines; summaries are computed from them.
+
+Schema history: 1 first version.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, fields
+import json
+from pathlib import Path
+from typing import Any, Final, Literal
+
+SCHEMA_VERSION: Final = 1
+QueryVerdict = Literal["ok", "error", "timeout", "send_error"]
+
+PHASES: Final = (
+    "client_wait",  # LoadGen handed the query over -> PUT begun
+    "put",  # PUT begun -> PUT answered
+    "trigger",  # PUT answered -> handler entered (waiting in the platform's queue included)
+    "fetch_input",  # input JSON read
+    "fetch",  # image read from the object store
+    "decode",  # JPEG -> RGB
+    "preprocess",  # resize, crop, normalise
+    "forward",  # inference alone
+    "postprocess",
+    "deliver",  # input copied to completed/, output JSON written, input deleted
+    "notice",  # output written -> client told
+    "collect",  # client told -> body in hand
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One measured query. Times in ns; None where no data exists, never 0."""
+
+    key: str
+    sample_index: int
+    verdict: QueryVerdict
+    latency_ns: int
+    """Client side: LoadGen's hand-over -> completion."""
+    issued_ns: int
+    """Wall clock of the hand-over."""
+    cold: bool | None = None
+    """First invocation of its environment; None when no result came back."""
+    environment_id: str | None = None
+    request_id: str | None = None
+    start_ns: int | None = None
+    """Wall clock at handler entry (the seed's start_time)."""
+    finish_ns: int | None = None
+    """Wall clock when the result was computed (the seed's finish_time)."""
+    phases_ns: dict[str, int] | None = None
+    """Wall time per phase, keys from PHASES."""
+    cpu_ns: dict[str, int] | None = None
+    """Process CPU time of the function per phase, same keys as far as measured inside."""
+    billed_ms: int | None = None
+    duration_ms: float | None = None
+    max_memory_mib: int | None = None
+    duplicates: int = 0
+    """Results beyond the first that arrived for this query."""
+    error: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.latency_ns < 0:
+            raise ValueError(f"record {self.key}: negative latency_ns {self.latency_ns}")
+        if self.verdict == "ok" and (self.phases_ns is None or self.cold is None):
+            raise ValueError(f"record {self.key}: ok without phases_ns or cold")
+
+
+def write_records(path: Path, records: Iterable[Record]) -> None:
+    """Write records as JSON lines, whole or not at all."""
+    partial = path.with_suffix(".partial")
+    partial.write_text("".join(json.dumps(asdict(r), separators=(",", ":")) + "\n" for r in records))
+    partial.replace(path)
+
+
+def read_records(path: Path) -> Iterator[Record]:
+    """Read JSON lines back; keys of later schemas are ignored."""
+    known = {f.name for f in fields(Record)}
+    with path.open() as lines:
+        for line in lines:
+            values: dict[str, Any] = json.loads(line)
+            yield Record(**{k: v for k, v in values.items() if k in known})
