@@ -1,0 +1,86 @@
+"""Decode, resize and normalise images: once per workload, the same for every engine.
+
+EXIF orientation is not applied: MLPerf's reference pre-processing (OpenCV, IMREAD_COLOR on files without the tag)
+and the labels of both data sets refer to the pixels as stored.
+"""
+
+import io
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+
+from serverless_mlperf_sut.protocol import QueryError
+
+MAX_IMAGE_BYTES: Final = 64 * 2**20
+MAX_PIXELS: Final = 2**25
+"""Checked on the header, before a pixel is decoded."""
+INPUT_SIZES: Final[dict[str, int]] = {"classification": 224, "object_detection": 300}
+_CROP_FROM: Final = 256
+"""MLPerf's classification pre-processing: shorter side to 256, then the centre 224 x 224."""
+_FORMATS: Final = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+"""Named, so that formats which start other programs (EPS) stay out."""
+
+_DAMAGE: Final = (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning)
+"""How Pillow's decoders report damage (the warning where warnings raise); MemoryError is the environment's own."""
+
+Pixels = npt.NDArray[np.uint8]
+Batch = npt.NDArray[np.float32]
+
+
+def decode(data: bytes) -> Pixels:
+    """Decode an image file to RGB, height x width x 3; raises QueryError on anything else."""
+    try:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            _check_size(image)
+            return np.asarray(_to_rgb(image))
+    except UnidentifiedImageError as error:
+        raise QueryError("BadImage", "the object is not an image in a known format") from error
+    except _DAMAGE as error:
+        raise QueryError("BadImage", f"damaged image: {str(error)[:200]}") from error
+
+
+def preprocess(task: str, image: Pixels) -> Batch:
+    """Resize (classification: and crop) to the model's input, 1 x 3 x S x S in -1..1."""
+    resized = _centre(image) if task == "classification" else _stretch(image)
+    return normalise(resized)
+
+
+def normalise(image: Pixels) -> Batch:
+    """Map 0..255 to -1..1 and put the channels first."""
+    planes = np.empty((1, 3, *image.shape[:2]), np.float32)
+    np.multiply(image.transpose(2, 0, 1), np.float32(1 / 127.5), out=planes[0], casting="unsafe")
+    planes -= 1
+    return planes
+
+
+def _check_size(image: Image.Image) -> None:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise QueryError("BadImage", f"image of {width} x {height} has more than {MAX_PIXELS} pixels")
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):  # 16-bit grey: Pillow would clip at 255, not scale
+        samples = np.asarray(image).astype(np.uint32, copy=False)
+        image = Image.fromarray((samples >> 8).astype(np.uint8))
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _centre(image: Pixels) -> Pixels:
+    """Scale and crop in one call: only the source box of the crop is resampled."""
+    height, width = image.shape[:2]
+    size, shorter = INPUT_SIZES["classification"], min(image.shape[:2])
+    side = shorter * size / _CROP_FROM
+    left, top = (width - side) / 2, (height - side) / 2
+    return _resize(image, size, (left, top, left + side, top + side))
+
+
+def _stretch(image: Pixels) -> Pixels:
+    height, width = image.shape[:2]
+    return _resize(image, INPUT_SIZES["object_detection"], (0, 0, width, height))
+
+
+def _resize(image: Pixels, size: int, box: tuple[float, float, float, float]) -> Pixels:
+    return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR, box=box))
