@@ -1,1 +1,1 @@
-
+"""Weights become the files that each inference engine reads."""
