@@ -38,7 +38,7 @@ class PackageError(InputError):
 
 
 class HostError(BenchmarkError):
-    """This host cannot do what was asked."""
+    """The host cannot do what was asked."""
 
 
 class PlatformError(BenchmarkError):

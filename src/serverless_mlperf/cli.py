@@ -1,0 +1,213 @@
+"""The command line: parse, call, print; the only place that exits."""
+
+import json
+from pathlib import Path
+import signal
+import sys
+from types import FrameType
+from typing import Annotated, Any, NoReturn
+
+from rich.console import Console
+import typer
+
+from serverless_mlperf.errors import BenchmarkError, InputError
+from serverless_mlperf.workloads import MEMORY_MIB
+
+app = typer.Typer(
+    help="MLPerf inference benchmarking for serverless functions.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+models_app = typer.Typer(help="Build, list and verify the model files.", no_args_is_help=True)
+local_app = typer.Typer(help="The embedded local platform on its own.", no_args_is_help=True)
+app.add_typer(models_app, name="models")
+app.add_typer(local_app, name="local")
+
+Weights = Annotated[Path | None, typer.Option("--weights", help="Folder of trained .npz weights; default: embedded.")]
+
+
+@app.command()
+def run(  # noqa: PLR0913 - one parameter per option
+    experiment: Annotated[Path | None, typer.Argument(help="EXPERIMENT.toml; options win over it.")] = None,
+    cv_task: Annotated[
+        list[str] | None,
+        typer.Option("--cv-task", "--cv_task", help="classification, object_detection; repeatable."),
+    ] = None,
+    engine_and_format: Annotated[
+        list[str] | None,
+        typer.Option("--engine-and-format", "--engine_and_format", help="ie-ir, ocv-cf, ocv-tf; repeatable."),
+    ] = None,
+    memory: Annotated[list[int] | None, typer.Option("--memory", help="Memory in MB; repeatable.")] = None,
+    memory_type: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--memory-type", "--memory_type", min=0, max=3, help="0..3 for 768, 1536, 2240, 3008 MB; repeatable."
+        ),
+    ] = None,
+    platform: Annotated[str | None, typer.Option(help="local")] = None,
+    scenario: Annotated[str | None, typer.Option(help="offline")] = None,
+    transport: Annotated[str | None, typer.Option(help="s3")] = None,
+    mode: Annotated[str | None, typer.Option(help="performance, accuracy")] = None,
+    queries: Annotated[int | None, typer.Option(help="Measured warm queries per run (performance mode).")] = None,
+    repeat: Annotated[int | None, typer.Option(help="Runs per cell.")] = None,
+    retry_invalid: Annotated[
+        int | None, typer.Option("--retry-invalid", help="Further tries when a run is INVALID for a passing reason.")
+    ] = None,
+    weights: Weights = None,
+    dataset: Annotated[
+        str | None, typer.Option("--dataset", "--dataset-name", "--dataset_name", help="imagenet, coco, synthetic")
+    ] = None,
+    input_dataset: Annotated[
+        Path | None, typer.Option("--input-dataset", "--input_dataset", help="Folder of the data set.")
+    ] = None,
+    samples: Annotated[int | None, typer.Option(help="Images taken from the data set (performance mode).")] = None,
+    concurrency: Annotated[
+        int | None, typer.Option(help="Environments per cell; default: what the host can run.")
+    ] = None,
+    threads: Annotated[int | None, typer.Option(help="Engine threads; default: the cores Lambda shows.")] = None,
+    precision: Annotated[str | None, typer.Option(help="f32, bf16 (ie-ir only)")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the synthetic data set.")] = None,
+    timeout: Annotated[int | None, typer.Option(help="The function's timeout in seconds.")] = None,
+    bucket_name: Annotated[
+        str | None, typer.Option("--bucket-name", "--bucket_name", help="Name of the bucket.")
+    ] = None,
+    profile: Annotated[str | None, typer.Option(help="Credentials profile; the local platform needs none.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Folder that gets results/<id>.")] = None,
+) -> None:
+    """Run the experiment; without a file or options, the seed's 24 cells on the local platform."""
+    from serverless_mlperf.config import load_config
+    from serverless_mlperf.experiment import run_experiment
+
+    if memory and memory_type:
+        raise InputError("--memory and --memory_type say the same thing: give one of them")
+    sizes = [MEMORY_MIB[i] for i in memory_type] if memory_type else memory
+    options: dict[str, Any] = {
+        "tasks": cv_task or None,
+        "engine_and_formats": engine_and_format or None,
+        "memory_mib": sizes or None,
+        "platform": platform,
+        "scenario": scenario,
+        "transport": transport,
+        "mode": mode,
+        "queries": queries,
+        "repeat": repeat,
+        "retry_invalid": retry_invalid,
+        "weights": weights,
+        "dataset": dataset,
+        "input_dataset": input_dataset,
+        "samples": samples,
+        "concurrency": concurrency,
+        "threads": threads,
+        "precision": precision,
+        "seed": seed,
+        "timeout_s": timeout,
+        "bucket_name": bucket_name,
+        "output": output,
+    }
+    console = Console(soft_wrap=True)
+    if profile not in (None, "default"):
+        Console(stderr=True).print(f"note: --profile {profile} is not used: the local platform has no credentials")
+    raise typer.Exit(run_experiment(load_config(experiment, options), console))
+
+
+@models_app.command("build")
+def models_build(
+    weights: Weights = None,
+    output: Annotated[Path, typer.Option(help="Folder that gets mobilenetv1/FP32/ and ssd-mobilenetv1/FP32/.")] = Path(
+        "models"
+    ),
+) -> None:
+    """Write every file the engines read, under the seed's names."""
+    from serverless_mlperf.models.build import build_models
+
+    built = build_models(output, weights)
+    for name in sorted(built.files):
+        typer.echo(f"{built.files[name][:12]}  {(output / name).stat().st_size:>10}  {output / name}")
+
+
+@models_app.command("list")
+def models_list(
+    folder: Annotated[Path, typer.Argument(help="Folder that `models build` wrote.")] = Path("models"),
+) -> None:
+    """List built model files with their source and digests."""
+    manifest = folder / "manifest.json"
+    try:
+        content = json.loads(manifest.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{manifest}: cannot be read ({error}); run `serverless-mlperf models build --output {folder}`"
+        ) from error
+    typer.echo(json.dumps(content, indent=2))
+
+
+@models_app.command("verify")
+def models_verify(
+    folder: Annotated[Path, typer.Argument(help="Folder that `models build` wrote.")] = Path("models"),
+) -> None:
+    """Check built model files against their digests; exit status 1 when one does not match."""
+    from serverless_mlperf.models.build import verify_models
+
+    problems = verify_models(folder)
+    for problem in problems:
+        typer.echo(problem)
+    if problems:
+        raise typer.Exit(1)
+    typer.echo(f"{folder}: every file matches its digest")
+
+
+@local_app.command("serve")
+def local_serve(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0: any free one.")] = 4566,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder that keeps buckets and functions; default: temporary.")
+    ] = None,
+) -> None:
+    """Serve S3, SQS and Lambda on 127.0.0.1 until Ctrl-C."""
+    from serverless_mlperf.platforms.local.service import main as serve
+
+    arguments = ["--port", str(port), *(["--data", str(data)] if data else [])]
+    raise typer.Exit(serve(arguments))
+
+
+@app.command()
+def figures(
+    file: Annotated[Path, typer.Argument(metavar="FILE.csv", help="A results.csv, the seed's or ours.")],
+    output: Annotated[Path, typer.Option(help="Folder that gets the PNG and PDF files.")] = Path("figures"),
+) -> None:
+    """Draw the seed's figures: latency bars per model, QPS bars for both."""
+    from serverless_mlperf.report.figures import draw_figures
+
+    for path in draw_figures(file, output):
+        typer.echo(str(path))
+
+
+def main() -> NoReturn:
+    """Entry point: maps errors to one line on stderr and an exit status."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        status = app(standalone_mode=False)
+    except BenchmarkError as error:
+        _fail(str(error), error.exit_status)
+    except typer.Abort:
+        _fail("interrupted", 130)
+    except KeyboardInterrupt:
+        _fail("interrupted", 130)
+    except Exception as error:
+        if not hasattr(error, "format_message"):
+            raise
+        _fail(f"{error.format_message()} (see --help)", 2)  # a click usage error
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _interrupt(signal_number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signal module's signature
+    raise KeyboardInterrupt
+
+
+def _fail(message: str, status: int) -> NoReturn:
+    typer.echo(f"error: {message}", err=True)
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,201 @@
+"""The embedded platform as an experiment sees it: starts the server, deploys functions, ends with everything gone."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+import json
+import math
+import os
+from pathlib import Path
+import select
+import signal
+import subprocess
+import sys
+from types import TracebackType
+from typing import Any, Final, Self
+from urllib.parse import quote
+
+import obstore
+from obstore.store import S3Store
+
+from serverless_mlperf.errors import HostError, PlatformError
+from serverless_mlperf.platforms.base import FunctionConfig, PlatformUsage, Report, Target
+from serverless_mlperf.platforms.local.control import LAMBDA_FUNCTIONS, ControlClient, notification_xml
+from serverless_mlperf.platforms.local.model import ACCOUNT_ID, REGION, cpu_share
+
+START_DEADLINE_S: Final = 30
+STOP_DEADLINE_S: Final = 4
+HANDLER: Final = "serverless_mlperf_sut.handler.lambda_handler"
+HOST_RESERVE_VCPU: Final = 0.25
+"""Left for client, server and controller: the shares that run at once stay below the host's cores less this."""
+
+
+def host_concurrency(memory_mib: int, cores: int) -> int:
+    """Environments of one size that the host can run at once at their full share; one is always allowed."""
+    return max(1, math.floor((cores - HOST_RESERVE_VCPU) / cpu_share(memory_mib) + 1e-9))
+
+
+class LocalPlatform:
+    """Owns one server process on 127.0.0.1; implements platforms.base.Platform."""
+
+    def __init__(self, bucket: str) -> None:
+        self._bucket = bucket
+        self._layers: dict[Path, str] = {}
+        self._server: subprocess.Popen[bytes] | None = None
+        self.endpoint_url = ""
+
+    def __enter__(self) -> Self:
+        command = [sys.executable, "-m", "serverless_mlperf.platforms.local.service", "--port", "0", "--parent-stdin"]
+        # A session of its own: Ctrl-C reaches the client alone, which then ends the server in order.
+        self._server = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True, env=_server_environment()
+        )
+        try:
+            self.endpoint_url = f"http://127.0.0.1:{self._ready_port()}"
+            with self._control() as control:
+                control.request("PUT", f"/{self._bucket}")
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+
+    def upload(self, objects: Mapping[str, Path]) -> None:
+        """Put files under their keys into the bucket."""
+        store = S3Store(
+            self._bucket,
+            endpoint=self.endpoint_url,
+            region=REGION,
+            access_key_id="local",
+            secret_access_key="local",  # noqa: S106 - the local server checks no signature
+            client_options={"allow_http": True},
+        )
+        for key, path in objects.items():
+            try:
+                obstore.put(store, key, path.read_bytes(), use_multipart=False)
+            except (OSError, obstore.exceptions.BaseError) as error:
+                raise PlatformError(f"local platform: upload of {path} to {key} failed: {error}") from error
+
+    def deploy(self, function: FunctionConfig) -> Target:
+        """Create one function with its layer, trigger and completion queue; replaces one of the same name."""
+        with self._control() as control:
+            layer = self._layer(control, function.layer_zip)
+            created = self._create(control, function, layer)
+            queue_url = control.sqs("CreateQueue", {"QueueName": function.name})["QueueUrl"]
+            input_prefix, output_prefix = f"input/{function.cell_name}/", f"output/{function.cell_name}/"
+            queue_arn = f"arn:aws:sqs:{REGION}:{ACCOUNT_ID}:{function.name}"
+            trigger = notification_xml(created["FunctionArn"], input_prefix, queue_arn, output_prefix)
+            control.request("PUT", f"/{self._bucket}?notification", trigger)
+        return Target(
+            platform="local",
+            region=REGION,
+            s3_endpoint_url=self.endpoint_url,
+            lambda_endpoint_url=self.endpoint_url,
+            sqs_endpoint_url=self.endpoint_url,
+            bucket=self._bucket,
+            function_name=function.name,
+            input_prefix=input_prefix,
+            output_prefix=output_prefix,
+            completed_prefix=f"completed/{function.cell_name}/",
+            queue_url=queue_url,
+            concurrency=function.concurrency,
+        )
+
+    def retire(self, target: Target) -> None:
+        """Remove the function with its environments, its trigger and its queue."""
+        with self._control() as control:
+            control.request("PUT", f"/{self._bucket}?notification", b"<NotificationConfiguration/>")
+            control.json("DELETE", f"{LAMBDA_FUNCTIONS}/{quote(target.function_name)}")
+            control.sqs("DeleteQueue", {"QueueUrl": target.queue_url})
+
+    def observe(self, target: Target) -> tuple[list[Report], PlatformUsage]:
+        """REPORT lines of the target's invocations so far, and the server's CPU time and loop lag."""
+        with self._control() as control:
+            rows = control.json("GET", f"/_platform/reports?function={quote(target.function_name)}")
+            status = control.json("GET", "/_platform/status")
+        return [_report(row) for row in rows], _usage(status)
+
+    def _create(self, control: ControlClient, function: FunctionConfig, layer_arn: str) -> Any:
+        code_key = self._artefact(function.code_zip)
+        created = control.json(
+            "POST",
+            LAMBDA_FUNCTIONS,
+            {
+                "FunctionName": function.name,
+                "Runtime": f"python{sys.version_info.major}.{sys.version_info.minor}",
+                "Role": f"arn:aws:iam::{ACCOUNT_ID}:role/serverless-mlperf",
+                "Handler": HANDLER,
+                "Code": {"S3Bucket": self._bucket, "S3Key": code_key},
+                "Timeout": function.timeout_s,
+                "MemorySize": function.memory_mib,
+                "Layers": [layer_arn],
+                "Environment": {"Variables": {"BUCKET_NAME": self._bucket, **function.environment}},
+            },
+        )
+        name = quote(function.name)
+        limit = {"ReservedConcurrentExecutions": function.concurrency}
+        control.json("PUT", f"/2017-10-31/functions/{name}/concurrency", limit)
+        # No retries while measuring: a second execution would be a second sample of the same query.
+        control.json("PUT", f"/2019-09-25/functions/{name}/event-invoke-config", {"MaximumRetryAttempts": 0})
+        return created
+
+    def _layer(self, control: ControlClient, layer_zip: Path) -> str:
+        if layer_zip not in self._layers:
+            content = {"S3Bucket": self._bucket, "S3Key": self._artefact(layer_zip)}
+            name = layer_zip.name.split(".")[0]
+            made = control.json("POST", f"/2018-10-31/layers/{quote(name)}/versions", {"Content": content})
+            self._layers[layer_zip] = str(made["LayerVersionArn"])
+        return self._layers[layer_zip]
+
+    def _artefact(self, path: Path) -> str:
+        key = f"artefacts/{path.name}"
+        self.upload({key: path})
+        return key
+
+    def _control(self) -> ControlClient:
+        return ControlClient(self.endpoint_url)
+
+    def _ready_port(self) -> int:
+        stdout = self._server.stdout if self._server else None
+        readable, _, _ = select.select([stdout] if stdout else [], [], [], START_DEADLINE_S)
+        line = stdout.readline() if stdout and readable else b""
+        try:
+            return int(json.loads(line)["port"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise HostError(
+                f"local platform: the server did not start within {START_DEADLINE_S} s; see its messages"
+            ) from error
+
+    def _stop(self) -> None:
+        server, self._server = self._server, None
+        if server is None:
+            return
+        if server.stdin:
+            server.stdin.close()
+        server.send_signal(signal.SIGTERM)
+        try:
+            server.wait(STOP_DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            server.kill()  # its environments die with it: parent-death signal
+            server.wait()
+        finally:
+            if server.stdout:
+                server.stdout.close()
+
+
+def _server_environment() -> dict[str, str]:
+    """The host's environment without credentials: nothing of AWS may reach a function."""
+    return {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
+
+
+def _report(row: Mapping[str, Any]) -> Report:
+    known = {f.name for f in fields(Report)}
+    return Report(**{k: v for k, v in row.items() if k in known})
+
+
+def _usage(status: Mapping[str, Any]) -> PlatformUsage:
+    lag = status.get("loop_lag_ns") or {}
+    return PlatformUsage(status.get("cpu_ns"), lag.get("p99"), lag.get("max"), {"executor": status.get("executor")})
