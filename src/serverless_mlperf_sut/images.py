@@ -41,6 +41,13 @@ def decode(data: bytes) -> Pixels:
         raise QueryError("BadImage", f"damaged image: {str(error)[:200]}") from error
 
 
+def encode(image: Pixels) -> bytes:
+    """Encode RGB as JPEG: the picture of a first, warming inference."""
+    target = io.BytesIO()
+    Image.fromarray(image).save(target, "JPEG")
+    return target.getvalue()
+
+
 def preprocess(task: str, image: Pixels) -> Batch:
     """Resize (classification: and crop) to the model's input, 1 x 3 x S x S in -1..1."""
     resized = _centre(image) if task == "classification" else _stretch(image)

@@ -72,16 +72,22 @@ def check_key(key: object, roots: tuple[str, ...]) -> str:
 
 def check_event_key(key: object) -> str:
     """Return the key of an input object if it is `input/...json`, else raise QueryError."""
-    checked = check_key(key, ("input",))
+    try:
+        checked = check_key(key, ("input",))
+    except QueryError as error:
+        raise QueryError("BadEventKey", error.message) from error
     if not checked.endswith(".json"):
-        raise QueryError("BadKey", f"{_shown(key)} does not end in .json")
+        raise QueryError("BadEventKey", f"{_shown(key)} does not end in .json")
     return checked
 
 
 def default_query(event_key: str = "") -> Query:
     """Folders of a query that names none: those of its own input with the root replaced, else the top ones."""
-    _, _, below = event_key.rpartition("/")[0].partition("/")
-    folder = f"{below}/" if below else ""
+    try:
+        below = check_event_key(event_key).partition("/")[2]
+    except QueryError:
+        below = ""
+    folder = below[: below.rfind("/") + 1]
     return Query((), f"output/{folder}", f"completed/{folder}")
 
 
