@@ -1,1 +1,1 @@
-
+"""Data sets: sample lists, labels, digests."""
