@@ -1,0 +1,6 @@
+"""What is deployed: the function's zip and one layer per engine, built from what is installed here."""
+
+from serverless_mlperf.packages.archive import LIMIT_BYTES, Package, unpack
+from serverless_mlperf.packages.build import build_function_zip, build_layer, cached_packages, check_total
+
+__all__ = ["LIMIT_BYTES", "Package", "build_function_zip", "build_layer", "cached_packages", "check_total", "unpack"]

@@ -1,0 +1,164 @@
+"""Zips as Lambda takes them: written so that the same content gives the same bytes, unpacked with suspicion."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+import hashlib
+import json
+from pathlib import Path, PurePosixPath
+import shutil
+import stat
+from typing import Final, Self
+import zipfile
+
+from serverless_mlperf.errors import PackageError
+
+LIMIT_BYTES: Final = 250 * 2**20
+"""Function and layers together, unzipped (AWS: lambda/latest/dg/gettingstarted-limits)."""
+MAX_RATIO: Final = 200
+"""Of unzipped to zipped size; shared libraries reach 4, a bomb thousands."""
+_EPOCH: Final = (1980, 1, 1, 0, 0, 0)
+_LEVEL: Final = 3
+"""Of zlib: half the time of 6 for 4 % more bytes, on the OpenVINO layer."""
+_LARGEST: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """One built zip."""
+
+    name: str
+    path: Path
+    sha256: str
+    zip_bytes: int
+    unzipped_bytes: int
+    members: int
+    largest: tuple[tuple[str, int], ...]
+    """Largest members with their sizes: where to look when it does not fit."""
+    versions: Mapping[str, str]
+    """Distributions inside, and the Python it was compiled for."""
+
+    def to_json(self) -> str:
+        """Text form, for the note beside a cached zip."""
+        return json.dumps({**asdict(self), "path": self.path.name})
+
+    @classmethod
+    def from_json(cls, text: str, folder: Path) -> Self:
+        """Read the text form back; raises KeyError, TypeError, ValueError when it is not one."""
+        values = json.loads(text)
+        largest = tuple((str(name), int(size)) for name, size in values.pop("largest"))
+        return cls(**{**values, "path": folder / values["path"], "largest": largest})
+
+
+def write_zip(name: str, members: Mapping[str, Path], output: Path, versions: Mapping[str, str]) -> Package:
+    """Write files under their member names: sorted, without times, with plain modes."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    partial = output.with_name(f"{output.name}.partial")
+    with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as target:
+        for member, source in sorted(members.items()):
+            target.writestr(_entry(member, source), source.read_bytes(), compresslevel=_LEVEL)
+    partial.replace(output)
+    sizes = {member: source.stat().st_size for member, source in members.items()}
+    return Package(
+        name=name,
+        path=output,
+        sha256=digest(output),
+        zip_bytes=output.stat().st_size,
+        unzipped_bytes=sum(sizes.values()),
+        members=len(sizes),
+        largest=tuple(sorted(sizes.items(), key=lambda item: (-item[1], item[0]))[:_LARGEST]),
+        versions=dict(versions),
+    )
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def unpack(archive: Path, folder: Path, max_bytes: int = LIMIT_BYTES) -> int:
+    """Unpack a zip into a folder, over what is there, and return the bytes written; modes are kept.
+
+    Raises PackageError, before anything is written, for a zip that is damaged, larger than `max_bytes`, suspiciously
+    compressible, or that names a place outside `folder`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    root = folder.resolve()
+    try:
+        with zipfile.ZipFile(archive) as source:
+            entries = source.infolist()
+            total = _check_entries(archive, entries, max_bytes)
+            # Links last: nothing of this archive is written through one of its own links.
+            for entry in sorted(entries, key=_is_link):
+                _extract(source, entry, root)
+    except (OSError, EOFError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        # zipfile says RuntimeError for an encrypted member, NotImplementedError for an unknown compression.
+        raise PackageError(f"{archive}: cannot be unpacked ({error}); build or upload it again") from error
+    return total
+
+
+def _entry(member: str, source: Path) -> zipfile.ZipInfo:
+    executable = ".so" in member or source.stat().st_mode & stat.S_IXUSR
+    entry = zipfile.ZipInfo(member, _EPOCH)
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    entry.create_system = 3  # Unix: the modes below count
+    entry.external_attr = (stat.S_IFREG | (0o755 if executable else 0o644)) << 16
+    return entry
+
+
+def _check_entries(archive: Path, entries: list[zipfile.ZipInfo], max_bytes: int) -> int:
+    for entry in entries:
+        _check_name(archive, entry.filename)
+    # zipfile never reads more than the size in the header, so that a lying header ends in a CRC error.
+    total, packed = sum(entry.file_size for entry in entries), archive.stat().st_size
+    if total > max_bytes:
+        raise PackageError(f"{archive}: {total} bytes unzipped, {max_bytes} are allowed: leave something out")
+    if total > MAX_RATIO * packed:
+        raise PackageError(f"{archive}: unpacks to {total // packed} times its size, at most {MAX_RATIO}: refused")
+    return total
+
+
+def _check_name(archive: Path, name: str) -> None:
+    if name.startswith("/") or "\\" in name or "\0" in name or ".." in PurePosixPath(name).parts:
+        raise PackageError(f"{archive}: member {name!r} points outside the folder: refused")
+
+
+def _extract(source: zipfile.ZipFile, entry: zipfile.ZipInfo, root: Path) -> None:
+    target = root / entry.filename
+    parent = target if entry.is_dir() else target.parent
+    # Another archive may have left links here: they must not lead out.
+    if not parent.resolve().is_relative_to(root):
+        raise PackageError(f"{entry.filename}: reached through a link that leaves the folder: refused")
+    parent.mkdir(parents=True, exist_ok=True)
+    if entry.is_dir():
+        return
+    if target.is_symlink() or target.is_file():
+        target.unlink()
+    if _is_link(entry):
+        _link(source.read(entry).decode(), target, root)
+        return
+    with source.open(entry) as data, target.open("xb") as file:
+        shutil.copyfileobj(data, file, 1 << 20)
+    target.chmod(_mode(entry))
+
+
+def _link(pointed: str, target: Path, root: Path) -> None:
+    if pointed.startswith("/") or not (target.parent / pointed).resolve().is_relative_to(root):
+        raise PackageError(f"{target.name}: link to {pointed!r} leaves the folder: refused")
+    target.symlink_to(pointed)
+
+
+def _is_link(entry: zipfile.ZipInfo) -> bool:
+    return stat.S_ISLNK(entry.external_attr >> 16)
+
+
+def _mode(entry: zipfile.ZipInfo) -> int:
+    """Permissions of a member, without set-user-id and the like; zips made elsewhere may carry none."""
+    return (entry.external_attr >> 16) & 0o777 or 0o644
+
+
+def tree(folder: Path, prefix: str = "") -> Iterator[tuple[str, Path]]:
+    """Files below a folder with their member names, sorted."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            yield prefix + path.relative_to(folder).as_posix(), path
