@@ -5,7 +5,7 @@ The shipped files may be compact: `<name>:codes` (int8) with `<name>:scale` (flo
 that are all zero left out.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 import hashlib
 from importlib.resources import files
 from io import BytesIO
@@ -28,18 +28,28 @@ WEIGHT_FILES: Final[dict[Task, str]] = {
 EMBEDDED: Final = "embedded"
 """What stands for the shipped weights where a folder would be named."""
 
+_DAMAGE: Final = (
+    *(ValueError, TypeError, KeyError, AttributeError, EOFError, OSError, MemoryError, NotImplementedError),
+    *(zipfile.BadZipFile, zlib.error),
+)
+"""What NumPy and zipfile raise for files that are cut short, altered, pickled or no archive at all."""
+
 
 def load_weights(folder: Path | None, task: Task) -> Mapping[str, Array]:
     """All arrays of a task as float32, checked; `None` means the shipped ones."""
     if folder is None:
-        where, content = f"{EMBEDDED} weights of {task}", _embedded_content(task)
-    else:
-        path = folder / WEIGHT_FILES[task]
-        where, content = str(path), _file_content(path)
-    stored = _stored_arrays(content, where)
+        return parse_weights(_embedded_content(task), task, f"{EMBEDDED} weights of {task}", compact=True)
+    path = folder / WEIGHT_FILES[task]
+    return parse_weights(_file_content(path), task, str(path))
+
+
+def parse_weights(content: bytes, task: Task, where: str, *, compact: bool = False) -> dict[str, Array]:
+    """The arrays of an `.npz` as read-only float32; `compact` allows codes and absent arrays."""
+    shapes = expected_shapes(task)
+    stored = _stored_arrays(content, where, shapes)
     return {
-        name: _checked(_restored(stored, name, shape, where, may_lack=folder is None), shape, f"{where}: {name}")
-        for name, shape in expected_shapes(task).items()
+        name: _checked(_restored(stored, name, shape, where, compact=compact), shape, f"{where}: {name}")
+        for name, shape in shapes.items()
     }
 
 
@@ -71,24 +81,22 @@ def _embedded_content(task: Task) -> bytes:
         ) from error
 
 
-def _stored_arrays(content: bytes, where: str) -> dict[str, NDArray[Any]]:
+def _stored_arrays(content: bytes, where: str, names: Iterable[str]) -> dict[str, NDArray[Any]]:
+    wanted = {f"{name}{suffix}" for name in names for suffix in ("", ":codes", ":scale")}
     try:
         with np.load(BytesIO(content), allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    # What NumPy and zipfile raise for files that are cut short, altered, pickled or no archive at all.
-    except (ValueError, EOFError, OSError, KeyError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+            return {name: archive[name] for name in archive.files if name in wanted}
+    except _DAMAGE as error:
         raise ModelError(f"{where}: not a readable .npz of plain arrays ({error}); get the file again") from error
 
 
 def _restored(
-    stored: Mapping[str, NDArray[Any]], name: str, shape: tuple[int, ...], where: str, *, may_lack: bool
+    stored: Mapping[str, NDArray[Any]], name: str, shape: tuple[int, ...], where: str, *, compact: bool
 ) -> NDArray[Any]:
     if name in stored:
         return stored[name]
-    if f"{name}:codes" in stored:
-        return _dequantised(stored, name, where)
-    if may_lack:
-        return np.zeros(shape, np.float32)
+    if compact:
+        return _dequantised(stored, name, where) if f"{name}:codes" in stored else np.zeros(shape, np.float32)
     raise ModelError(f"{where}: array {name} is missing; the weights must be those of the full 1.0 network")
 
 
