@@ -57,6 +57,8 @@ class Record:
     duplicates: int = 0
     """Results beyond the first that arrived for this query."""
     error: str | None = None
+    init_phases_ns: dict[str, int] | None = None
+    """Of a cold query: its environment's init phase (imports, fetch_model, load_model, first_inference)."""
 
     def __post_init__(self) -> None:
         if self.latency_ns < 0:

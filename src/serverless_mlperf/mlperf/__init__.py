@@ -1,1 +1,1 @@
-
+"""LoadGen: settings, driver, logs, verdict; one run per process."""

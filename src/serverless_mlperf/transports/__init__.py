@@ -1,1 +1,1 @@
-
+"""How a query travels to a function."""

@@ -1,8 +1,14 @@
 """The seam between LoadGen's driver and the way a query travels to a function."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+from serverless_mlperf.errors import PlatformError
+
+
+class TransportError(PlatformError):
+    """The platform has not accepted a query."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +20,9 @@ class Reply:
     ok: bool
     """False: an error record, or a body that could not be fetched or read."""
     body: dict[str, Any] = field(default_factory=dict)
-    """The output JSON as delivered, or the error record."""
+    """The output JSON decoded, or the error record."""
+    raw: bytes = b""
+    """The same as delivered, to be kept byte for byte."""
     error: str | None = None
     sent_ns: int = 0
     """Wall clock (`time.time_ns`) when the request had been handed to the platform (PUT answered); 0 if unknown."""
@@ -40,3 +48,6 @@ class Transport(Protocol):
 
     async def close(self) -> None:
         """Stop listening and release connections; idempotent."""
+
+    def counts(self) -> Mapping[str, int]:
+        """What the transport had to deal with so far, e.g. `stale`, `redelivered`, `queue_errors`, `retries`."""

@@ -1,0 +1,113 @@
+"""The results of a run as files: everything that need not happen while it is measured."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+import math
+from pathlib import Path
+
+from serverless_mlperf.mlperf.collection import Delivery, deliveries, make_record
+from serverless_mlperf.mlperf.driver import Driver
+from serverless_mlperf.mlperf.logs import DetailLog
+from serverless_mlperf.mlperf.query import Query
+from serverless_mlperf.mlperf.settings import settings_of
+from serverless_mlperf.mlperf.spec import DriverResult, RunSpec, dump_result
+from serverless_mlperf.mlperf.warmup import WarmUp
+from serverless_mlperf.records import Record, write_records
+from serverless_mlperf.transports.base import Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A finished run, about to be written down."""
+
+    spec: RunSpec
+    driver: Driver
+    warm_up: WarmUp | None
+    detail: DetailLog
+    transport: Mapping[str, int]
+
+    def write(self) -> DriverResult:
+        """Write queries.jsonl, warmup.jsonl, output/, errors/ and, last, driver.json."""
+        folder = self.spec.output
+        warmed = list(self.warm_up.queries.values()) if self.warm_up else []
+        delivered = deliveries([*_replies(warmed), *_replies(self.driver.queries), *self.driver.surplus])
+        records, clamped = _records(self.driver.queries, delivered)
+        write_records(folder / "queries.jsonl", records)
+        write_records(folder / "warmup.jsonl", _records(warmed, delivered)[0])
+        write_bodies(folder, self.driver.queries)
+        result = make_result(self.spec, self.driver, records, clamped, len(warmed), self.detail, self.transport)
+        (folder / "driver.json").write_bytes(dump_result(result))
+        return result
+
+
+def write_bodies(folder: Path, queries: Iterable[Query]) -> None:
+    """Write every result as it was delivered, into output/ or errors/."""
+    for name in ("output", "errors"):
+        (folder / name).mkdir(exist_ok=True)
+    for query in queries:
+        if query.reply is not None and query.reply.raw:
+            name = "output" if query.reply.ok else "errors"
+            (folder / name / f"{query.key}.json").write_bytes(query.reply.raw)
+
+
+def make_result(
+    spec: RunSpec,
+    driver: Driver | None,
+    records: Iterable[Record] = (),
+    clamped: int = 0,
+    warmup_queries: int = 0,
+    detail: DetailLog | None = None,
+    transport: Mapping[str, int] | None = None,
+    aborted: str | None = None,
+) -> DriverResult:
+    """Count everything; also of a run that was ended early, with what is there."""
+    queries = driver.queries if driver else []
+    verdicts = Counter(query.verdict for query in queries)
+    counts = driver.counts if driver else Counter[str]()
+    detail = detail or DetailLog({}, (), ())
+    served = [record for record in records if record.environment_id is not None]
+    return DriverResult(
+        run=spec.run,
+        scenario=spec.scenario,
+        mode=spec.mode,
+        asked=settings_of(spec).expected,
+        issued=len(queries),
+        ok=verdicts["ok"],
+        errors=verdicts["error"],
+        timeouts=verdicts["timeout"],
+        send_errors=verdicts["send_error"],
+        unfinished=verdicts[None],
+        duplicates=counts["duplicates"],
+        late=counts["late"],
+        strays=counts["strays"],
+        loadgen_validity=detail.validity,
+        loadgen_errors=detail.errors,
+        loadgen_warnings=detail.warnings,
+        samples_per_second=detail.values.get("result_samples_per_second"),
+        handover_p99_ns=_p99([query.accepted_tick_ns - query.issued_tick_ns for query in queries]),
+        client_cpu_ns=driver.cpu_ns if driver else None,
+        wall_ns=driver.wall_ns if driver else None,
+        peak_in_flight=driver.peak_in_flight if driver else 0,
+        clamped=clamped,
+        environments=dict(Counter(str(record.environment_id) for record in served)),
+        cold=sum(bool(record.cold) for record in served),
+        warmup_queries=warmup_queries,
+        transport=dict(transport or {}),
+        settings=detail.effective,
+        aborted=aborted,
+    )
+
+
+def _records(queries: Iterable[Query], delivered: Mapping[str, Delivery]) -> tuple[list[Record], int]:
+    made = [make_record(query, delivered) for query in queries if query.verdict is not None]
+    return [record for record, _ in made], sum(clamped for _, clamped in made)
+
+
+def _replies(queries: Iterable[Query]) -> list[Reply]:
+    return [query.reply for query in queries if query.reply is not None]
+
+
+def _p99(values: list[int]) -> int | None:
+    """As numpy's `inverted_cdf`; numpy itself would cost the process more to import than to use."""
+    return sorted(values)[math.ceil(0.99 * len(values)) - 1] if values else None

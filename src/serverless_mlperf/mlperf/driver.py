@@ -1,0 +1,260 @@
+"""LoadGen's system under test: exactly one completion per query, whatever the platform does.
+
+LoadGen waits for ever for a lost response and crashes on one that comes twice or late, so:
+
+- LoadGen's ids are raw pointers: they never leave this process and are used once;
+- the ledger of open queries is the single gate to LoadGen: the first result, error or deadline closes a query,
+  everything later is counted;
+- a query that failed is completed with a well-formed wrong answer, and the run is INVALID;
+- the issue callback runs on LoadGen's thread and delays its schedule: it hands over and returns, and it must not
+  raise through C++;
+- everything else happens on the event loop of the main thread, which therefore keeps the signals.
+"""
+
+from array import array
+import asyncio
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+import threading
+import time
+from typing import Final
+
+import aiohttp
+import mlperf_loadgen as lg
+
+from serverless_mlperf.errors import BenchmarkError, RunError
+from serverless_mlperf.mlperf.query import Query, check_sut
+from serverless_mlperf.mlperf.settings import LoadGenSettings, log_settings, test_settings
+from serverless_mlperf.records import QueryVerdict
+from serverless_mlperf.transports.base import Reply, Transport
+
+Encoder = Callable[[int, Reply | None], bytes]
+"""(sample index, reply) -> LoadGen response; None asks for a wrong answer; raises ValueError on a malformed reply."""
+
+NO_AUDIT: Final = "/dev/null/audit.config"
+"""A path that cannot exist: LoadGen would obey an audit.config in the working directory without a word."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one call of LoadGen handed over."""
+
+    ids: list[int]
+    indices: list[int]
+    wall_ns: int
+    tick_ns: int
+
+
+class Driver:
+    """One LoadGen test against one transport, which somebody else opened and will close."""
+
+    def __init__(
+        self, transport: Transport, encode: Encoder, keys: Iterator[str], deadline_s: float, senders: int = 8
+    ) -> None:
+        self._transport = transport
+        self._encode = encode
+        self._keys = keys
+        self._deadline_ns = round(deadline_s * 1e9)
+        self._senders = senders
+        self._loop = asyncio.get_running_loop()
+        self._batches: deque[Batch] = deque()
+        self._woken = False
+        self._open: dict[str, Query] = {}
+        self._closed: dict[str, Query] = {}
+        self._waiting: deque[Query] = deque()
+        self._sending: set[asyncio.Task[None]] = set()
+        self._alarm: asyncio.TimerHandle | None = None
+        self._playing = False
+        self._failure: Exception | None = None
+        self._in_flight = 0
+        self._failed = 0
+        self.peak_in_flight = 0
+        self.cpu_ns: int | None = None
+        self.wall_ns: int | None = None
+        self.surplus: list[Reply] = []
+        """Results beyond the first of their query."""
+        self.counts: Counter[str] = Counter()
+
+    @property
+    def queries(self) -> list[Query]:
+        """All queries handed over so far, ended ones first."""
+        return [*self._closed.values(), *self._open.values()]
+
+    @property
+    def done(self) -> int:
+        """Queries that have ended."""
+        return len(self._closed)
+
+    @property
+    def failed(self) -> int:
+        """Queries that have ended without a good result, and surplus results."""
+        return self._failed + self.counts["duplicates"]
+
+    async def run(self, settings: LoadGenSettings, folder: Path, drain_s: float) -> None:
+        """Play one LoadGen test and write its logs into `folder`; raises RunError when LoadGen fails."""
+        try:
+            await self._play(settings, folder)
+            # Not a wait for a result: the time in which second executions are still counted.
+            await asyncio.sleep(drain_s)
+        finally:
+            self._hang_up()
+        if self._failure is not None:
+            raise RunError(f"LoadGen failed: {self._failure}; see {folder}") from self._failure
+
+    def receive(self, reply: Reply) -> None:
+        """Take one result; the transport's callback, on the event loop."""
+        query = self._open.get(reply.key)
+        if query is None:
+            self._count_surplus(reply)
+        elif not reply.ok:
+            self._settle(query, "error", reply, reply.error)
+        else:
+            self._settle_answered(query, reply)
+
+    # LoadGen's thread
+
+    def _start_test(self, settings: LoadGenSettings, folder: Path, finished: asyncio.Event) -> None:
+        try:
+            sut = lg.ConstructFastSUT(self._issue, _nothing)
+            library = lg.ConstructQSL(
+                settings.sample_count, settings.performance_sample_count, _nothing_to_load, _nothing_to_load
+            )
+            lg.StartTestWithLogSettings(sut, library, test_settings(settings), log_settings(str(folder)), NO_AUDIT)
+        except (RuntimeError, ValueError, TypeError, OSError, BenchmarkError) as error:
+            self._failure = error
+        finally:
+            # Set on this thread, before any later reply is looked at: LoadGen's ids are dead from here on.
+            self._playing = False
+            self._loop.call_soon_threadsafe(finished.set)
+
+    def _issue(self, ids: list[int], indices: list[int]) -> None:
+        try:
+            self._batches.append(Batch(ids, indices, time.time_ns(), time.perf_counter_ns()))
+            if not self._woken:
+                self._woken = True
+                self._loop.call_soon_threadsafe(self._accept)
+        except RuntimeError:  # the loop is closed: the process is about to end
+            self.counts["issue_errors"] += 1
+
+    # The event loop
+
+    async def _play(self, settings: LoadGenSettings, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        finished = asyncio.Event()
+        self._playing = True
+        # A daemon: LoadGen cannot be interrupted, and an aborted process must not wait for it.
+        thread = threading.Thread(
+            target=self._start_test, args=(settings, folder, finished), name="loadgen", daemon=True
+        )
+        cpu_ns, tick_ns = time.process_time_ns(), time.perf_counter_ns()
+        thread.start()
+        await finished.wait()
+        self.cpu_ns, self.wall_ns = time.process_time_ns() - cpu_ns, time.perf_counter_ns() - tick_ns
+
+    def _hang_up(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        for task in self._sending:
+            task.cancel()
+
+    def _accept(self) -> None:
+        self._woken = False
+        now_ns = time.perf_counter_ns()
+        while self._batches:
+            batch = self._batches.popleft()
+            for loadgen_id, index in zip(batch.ids, batch.indices, strict=True):
+                query = Query(next(self._keys), loadgen_id, index, batch.wall_ns, batch.tick_ns, now_ns)
+                self._open[query.key] = query
+                self._waiting.append(query)
+        self._set_alarm()
+        self._send_more()
+
+    def _send_more(self) -> None:
+        for _ in range(min(self._senders - len(self._sending), len(self._waiting))):
+            task = self._loop.create_task(self._send_waiting())
+            self._sending.add(task)
+            task.add_done_callback(self._sending.discard)
+
+    async def _send_waiting(self) -> None:
+        """One sender: takes queries until none waits, so that a burst costs few tasks."""
+        while self._waiting:
+            query = self._waiting.popleft()
+            if query.verdict is None:
+                await self._send(query)
+
+    async def _send(self, query: Query) -> None:
+        query.begun_ns = time.time_ns()
+        self._in_flight += 1
+        self.peak_in_flight = max(self.peak_in_flight, self._in_flight)
+        try:
+            await self._transport.send(query.key, query.sample_index)
+        except (OSError, aiohttp.ClientError, BenchmarkError) as error:
+            if query.verdict is None:
+                self._settle(query, "send_error", None, f"not sent: {error}")
+
+    def _set_alarm(self) -> None:
+        """Wake up at the deadline of the oldest open query: all have the same patience, so it is the first."""
+        oldest = next(iter(self._open.values()), None)
+        if self._alarm is None and oldest is not None:
+            left_ns = oldest.issued_tick_ns + self._deadline_ns - time.perf_counter_ns()
+            self._alarm = self._loop.call_later(max(0.0, left_ns / 1e9), self._expire)
+
+    def _expire(self) -> None:
+        self._alarm = None
+        limit_ns = time.perf_counter_ns() - self._deadline_ns
+        for query in list(takewhile(lambda each: each.issued_tick_ns <= limit_ns, self._open.values())):
+            self._settle(query, "timeout", None, f"no result within {self._deadline_ns / 1e9:g} s")
+        self._set_alarm()
+
+    def _settle_answered(self, query: Query, reply: Reply) -> None:
+        try:
+            check_sut(reply.body)
+            answer = self._encode(query.sample_index, reply)
+        except (ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
+            self._settle(query, "error", reply, f"malformed result: {error}")
+        else:
+            self._settle(query, "ok", reply, None, answer)
+
+    def _settle(
+        self, query: Query, verdict: QueryVerdict, reply: Reply | None, error: str | None, answer: bytes | None = None
+    ) -> None:
+        """The gate: the only place that completes a query, at most once each."""
+        del self._open[query.key]
+        self._closed[query.key] = query
+        query.verdict, query.reply, query.error = verdict, reply, error
+        query.completed_tick_ns = time.perf_counter_ns()
+        self._in_flight -= query.begun_ns > 0
+        self._failed += verdict != "ok"
+        if self._playing:
+            _complete(query.loadgen_id, self._encode(query.sample_index, None) if answer is None else answer)
+
+    def _count_surplus(self, reply: Reply) -> None:
+        query = self._closed.get(reply.key)
+        if query is None:
+            self.counts["strays"] += 1
+            return
+        if query.reply is None:
+            query.reply = reply  # ended without one: the verdict stays, but where it ran is known now
+            self.counts["late"] += 1
+            return
+        self.surplus.append(reply)
+        self.counts["duplicates"] += 1
+        query.duplicates += 1
+
+
+def _complete(loadgen_id: int, answer: bytes) -> None:
+    buffer = array("B", answer)
+    address, size = buffer.buffer_info()
+    # LoadGen copies what it keeps before the call returns.
+    lg.QuerySamplesComplete([lg.QuerySampleResponse(loadgen_id, address if size else 0, size)])
+
+
+def _nothing() -> None:
+    """LoadGen's flush: there is nothing to flush."""
+
+
+def _nothing_to_load(_indices: list[int]) -> None:
+    """LoadGen's load and unload: the samples are in the object store already."""

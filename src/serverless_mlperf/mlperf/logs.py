@@ -1,0 +1,69 @@
+"""LoadGen's own account of a test, read from mlperf_log_detail.txt."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+import json
+from pathlib import Path
+from typing import Any, Final
+
+from serverless_mlperf.errors import RunError
+
+_PREFIX: Final = ":::MLLOG "
+
+
+@dataclass(frozen=True, slots=True)
+class DetailLog:
+    """Last value of each key, and everything marked as an error or a warning."""
+
+    values: Mapping[str, Any]
+    errors: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def validity(self) -> str | None:
+        """VALID or INVALID; None where LoadGen gives no verdict (accuracy mode, or a test that did not end)."""
+        value = self.values.get("result_validity")
+        return None if value is None else str(value)
+
+    @property
+    def issued(self) -> int | None:
+        """Samples LoadGen generated, by its own account."""
+        queries, samples = self.values.get("generated_query_count"), self.values.get("generated_samples_per_query")
+        return None if queries is None or samples is None else int(queries) * int(samples)
+
+    @property
+    def effective(self) -> dict[str, Any]:
+        """The settings the test really ran with."""
+        names = [*(key for key in self.values if key.startswith("effective_")), "loadgen_version"]
+        return {key.removeprefix("effective_"): self.values[key] for key in names if key in self.values}
+
+
+def read_detail(folder: Path) -> DetailLog:
+    """Read the detail log of a finished test; raises RunError when there is none."""
+    path = folder / "mlperf_log_detail.txt"
+    try:
+        lines = path.read_text(errors="replace").splitlines()
+    except OSError as error:
+        raise RunError(f"LoadGen left no log: {path}: {error.strerror}") from error
+    values: dict[str, Any] = {}
+    errors: list[str] = []
+    warnings: list[str] = []
+    for entry in filter(None, map(_entry, lines)):
+        values[entry["key"]] = entry["value"]
+        metadata = entry.get("metadata", {})
+        if metadata.get("is_error"):
+            errors.append(f"{entry['key']}: {entry['value']}")
+        elif metadata.get("is_warning"):
+            warnings.append(f"{entry['key']}: {entry['value']}")
+    return DetailLog(values, tuple(errors), tuple(warnings))
+
+
+def _entry(line: str) -> dict[str, Any] | None:
+    """One line; LoadGen cuts its last one when it is killed, and a few values are not JSON."""
+    if not line.startswith(_PREFIX):
+        return None
+    try:
+        entry: dict[str, Any] = json.loads(line.removeprefix(_PREFIX))
+    except ValueError:
+        return None
+    return entry

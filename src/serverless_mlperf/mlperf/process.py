@@ -1,0 +1,181 @@
+"""One run in a process of its own: `python -m serverless_mlperf.mlperf.process`, a RunSpec as one line on stdin.
+
+LoadGen reads its configuration once per process and cannot be interrupted, so every run gets a fresh process and
+ends by `os._exit`. Progress goes to stdout as JSON lines; results go to the spec's output folder. Exit status: 0
+measured (valid or not), 1 no result, 2 bad specification, 130 interrupted.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+import json
+import os
+import signal
+import sys
+from typing import Any, Final, NoReturn
+
+from serverless_mlperf.errors import BenchmarkError, RunError
+from serverless_mlperf.mlperf.account import Account, make_result
+from serverless_mlperf.mlperf.driver import Driver
+from serverless_mlperf.mlperf.logs import DetailLog, read_detail
+from serverless_mlperf.mlperf.responses import ENCODERS
+from serverless_mlperf.mlperf.settings import settings_of
+from serverless_mlperf.mlperf.spec import RunSpec, dump_result, load_spec
+from serverless_mlperf.mlperf.verdict import verdict, write_validity
+from serverless_mlperf.mlperf.warmup import WarmUp
+from serverless_mlperf.transports.base import Reply
+from serverless_mlperf.transports.table import make_transport
+
+PROGRESS_S: Final = 0.25
+INTERRUPTED: Final = 130
+Emit = Callable[[dict[str, Any]], None]
+
+
+class RunProcess:
+    """Warm up, measure, write: one RunSpec."""
+
+    def __init__(self, spec: RunSpec, emit: Emit) -> None:
+        self._spec = spec
+        self._emit = emit
+        self._keys = _keys(spec.run)
+        self._receive: Callable[[Reply], None] = _ignore
+        self._warm_up: WarmUp | None = None
+        self._driver: Driver | None = None
+
+    async def execute(self, watch_parent: bool) -> int:
+        """Run to the end; returns the exit status."""
+        self._install_exits(watch_parent)
+        spec = self._spec
+        spec.output.mkdir(parents=True, exist_ok=True)
+        transport = make_transport(
+            spec.transport, spec.target, spec.samples, spec.run, spec.credentials, spec.transport_options
+        )
+        try:
+            await transport.open(self._deliver)
+            await self._warm(WarmUp(transport, self._keys, spec.target.concurrency, len(spec.samples), spec.warmup))
+            driver = Driver(transport, ENCODERS[spec.task], self._keys, spec.timeout_s, spec.senders)
+            detail = await self._measure(driver)
+        finally:
+            await transport.close()
+        self._receive = _ignore
+        account = Account(spec, driver, self._warm_up, detail, transport.counts())
+        result = await asyncio.to_thread(account.write)
+        self._emit({"event": "done", "issued": result.issued, "ok": result.ok, "aborted": None})
+        return 0
+
+    async def _warm(self, warm_up: WarmUp) -> None:
+        self._warm_up, self._receive = warm_up, warm_up.receive
+        await warm_up.run(_throttled(self._emit_warmup))
+
+    async def _measure(self, driver: Driver) -> DetailLog:
+        self._driver, self._receive = driver, driver.receive
+        progress = asyncio.get_running_loop().create_task(self._report_progress(driver))
+        folder = self._spec.output / "loadgen"
+        try:
+            await driver.run(settings_of(self._spec), folder, self._spec.drain_s)
+        finally:
+            progress.cancel()
+        return read_detail(folder)
+
+    def _deliver(self, reply: Reply) -> None:
+        self._receive(reply)
+
+    def _emit_warmup(self, warm: int, environments: int) -> None:
+        self._emit({"event": "warmup", "warm": warm, "environments": environments})
+
+    async def _report_progress(self, driver: Driver) -> None:
+        while True:
+            await asyncio.sleep(PROGRESS_S)
+            self._emit({"event": "progress", "done": driver.done, "total": self._total, "errors": driver.failed})
+
+    @property
+    def _total(self) -> int:
+        return settings_of(self._spec).expected
+
+    # Ends before the end
+
+    def _install_exits(self, watch_parent: bool) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.abort, number.name, INTERRUPTED)
+        if watch_parent:
+            loop.add_reader(sys.stdin.fileno(), self._parent_spoke)
+        # A bug in a callback would leave LoadGen waiting for ever: end loudly instead.
+        loop.set_exception_handler(lambda _, context: self.abort(_describe(context), 1))
+
+    def _parent_spoke(self) -> None:
+        if not os.read(sys.stdin.fileno(), 4096):
+            self.abort("the parent process is gone", INTERRUPTED)
+
+    def abort(self, reason: str, status: int) -> NoReturn:
+        """Write why, and end at once: LoadGen's thread cannot be stopped in order."""
+        result = make_result(self._spec, self._driver, aborted=reason)
+        with suppress(OSError):  # the folder may be what is broken; the exit status still tells
+            self._spec.output.mkdir(parents=True, exist_ok=True)
+            (self._spec.output / "driver.json").write_bytes(dump_result(result))
+            write_validity(self._spec.output / "validity.json", verdict(result))
+        self._emit({"event": "done", "issued": result.issued, "ok": result.ok, "aborted": reason})
+        _say(f"run {self._spec.run} ended early: {reason}")
+        os._exit(status)
+
+
+def main() -> NoReturn:
+    """Read the spec, run it, exit."""
+    try:
+        spec = load_spec(sys.stdin.buffer.readline())
+    except BenchmarkError as error:
+        _say(str(error))
+        sys.exit(error.exit_status)
+    run = RunProcess(spec, _print_event)
+    try:
+        status = asyncio.run(run.execute("--parent-stdin" in sys.argv[1:]))
+    except BenchmarkError as error:
+        run.abort(str(error), error.exit_status)
+    except OSError as error:
+        run.abort(str(RunError(f"run {spec.run}: {error}")), 1)
+    sys.stdout.flush()
+    # LoadGen's static destructors abort when its threads still exist.
+    os._exit(status)
+
+
+def _keys(run: str) -> Iterator[str]:
+    """Keys of all queries of a run, warm-up ones first: `<run>-<8 digits>`."""
+    return (f"{run}-{number:08d}" for number in range(100_000_000))
+
+
+def _print_event(event: dict[str, Any]) -> None:
+    # Without a reader there is nobody to tell; the parent's end is noticed through stdin.
+    with suppress(BrokenPipeError):
+        sys.stdout.write(json.dumps(event) + "\n")
+        sys.stdout.flush()
+
+
+def _throttled(emit: Callable[[int, int], None]) -> Callable[[int, int], None]:
+    last_s = float("-inf")
+
+    def emit_seldom(warm: int, environments: int) -> None:
+        nonlocal last_s
+        now_s = asyncio.get_running_loop().time()
+        if now_s - last_s >= PROGRESS_S or warm == environments:
+            last_s = now_s
+            emit(warm, environments)
+
+    return emit_seldom
+
+
+def _ignore(_reply: Reply) -> None:
+    """Before and after the run nobody waits for a result."""
+
+
+def _describe(context: dict[str, Any]) -> str:
+    return f"internal error: {context.get('exception')!r}: {context.get('message')}"
+
+
+def _say(text: str) -> None:
+    with suppress(BrokenPipeError):
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    main()

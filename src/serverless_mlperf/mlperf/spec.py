@@ -1,0 +1,155 @@
+"""What one run is to do, and what came of it: plain values that travel between processes as JSON."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from serverless_mlperf.errors import InputError
+from serverless_mlperf.platforms.base import Target
+from serverless_mlperf.transports.sigv4 import Credentials
+from serverless_mlperf.workloads import Task
+
+Scenario = Literal["SingleStream", "MultiStream", "Server", "Offline"]
+Mode = Literal["performance", "accuracy"]
+
+
+@dataclass(frozen=True, slots=True)
+class Seeds:
+    """LoadGen's three seeds; None keeps the ones of the current MLPerf round, which LoadGen carries."""
+
+    qsl: int | None = None
+    sample_index: int | None = None
+    schedule: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WarmupRule:
+    """When the target counts as warm."""
+
+    served: int = 3
+    """Queries every environment must have served."""
+    deadline_s: float = 120.0
+    patience_s: float = 40.0
+    """No reply for so long: what is outstanding counts as lost and is sent again."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunSpec:
+    """One LoadGen test: everything its process needs."""
+
+    run: str
+    """Key prefix of this run's queries; must not occur in any other run on the same queue."""
+    target: Target
+    samples: tuple[str, ...]
+    """Object keys of the images, by sample index."""
+    task: Task
+    loadgen_model: str
+    output: Path
+    timeout_s: float
+    """Deadline of a query from its hand-over; Offline: backlog x expected service time + function timeout."""
+    query_count: int = 100
+    performance_sample_count: int = 1024
+    scenario: Scenario = "Offline"
+    mode: Mode = "performance"
+    min_duration_s: float = 0.0
+    seeds: Seeds = field(default_factory=Seeds)
+    warmup: WarmupRule = field(default_factory=WarmupRule)
+    transport: str = "s3"
+    transport_options: Mapping[str, Any] = field(default_factory=dict)
+    credentials: Credentials | None = None
+    """None: requests are not signed (local platform)."""
+    senders: int = 8
+    """Queries being handed to the platform at once."""
+    drain_s: float = 0.3
+    """How long duplicates are still counted after the last query."""
+
+    def __post_init__(self) -> None:
+        if not self.samples:
+            raise InputError(f"run {self.run}: no samples; give at least one image key")
+        if self.query_count < 1:
+            raise InputError(f"run {self.run}: {self.query_count} queries asked; give at least 1")
+        if not self.run or "/" in self.run:
+            raise InputError(f"run name {self.run!r} cannot be part of an object key")
+
+
+@dataclass(frozen=True, slots=True)
+class DriverResult:
+    """driver.json: LoadGen's verdict and everything counted around it."""
+
+    run: str
+    scenario: Scenario
+    mode: Mode
+    asked: int
+    """Queries (samples) LoadGen was to issue."""
+    issued: int = 0
+    ok: int = 0
+    errors: int = 0
+    timeouts: int = 0
+    send_errors: int = 0
+    unfinished: int = 0
+    """Queries that had not ended when the run did."""
+    duplicates: int = 0
+    """Results beyond the first of a query: second executions."""
+    late: int = 0
+    """Results that came after the deadline of their query."""
+    strays: int = 0
+    """Results of warm-up queries that came inside the measured window."""
+    loadgen_validity: str | None = None
+    """VALID or INVALID as LoadGen says; None in accuracy mode, where it gives no verdict."""
+    loadgen_errors: tuple[str, ...] = ()
+    loadgen_warnings: tuple[str, ...] = ()
+    samples_per_second: float | None = None
+    handover_p99_ns: int | None = None
+    """LoadGen's thread -> the client's event loop: above a few ms the client was too slow."""
+    client_cpu_ns: int | None = None
+    """CPU time of the client process between start and end of the LoadGen test."""
+    wall_ns: int | None = None
+    peak_in_flight: int = 0
+    clamped: int = 0
+    """Records whose function started before the PUT was answered, or whose clocks disagree otherwise."""
+    environments: Mapping[str, int] = field(default_factory=dict)
+    """Environment id -> queries it served in the window."""
+    cold: int = 0
+    """Cold starts in the window."""
+    warmup_queries: int = 0
+    transport: Mapping[str, int] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Effective settings as LoadGen logged them."""
+    aborted: str | None = None
+    """Why the run ended before its end."""
+
+
+_SPEC: Final = TypeAdapter(RunSpec)
+_RESULT: Final = TypeAdapter(DriverResult)
+
+
+def dump_spec(spec: RunSpec) -> bytes:
+    """One line of JSON; it holds secrets and belongs into a pipe only."""
+    return _SPEC.dump_json(spec)
+
+
+def load_spec(document: bytes) -> RunSpec:
+    """Read a RunSpec; raises InputError."""
+    try:
+        return _SPEC.validate_json(document)
+    except ValidationError as error:
+        # Without the input: it may hold secrets.
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"run specification: {where or 'document'}: {first['msg']}") from None
+
+
+def dump_result(result: DriverResult) -> bytes:
+    """JSON of driver.json."""
+    return _RESULT.dump_json(result, indent=1)
+
+
+def load_result(document: bytes) -> DriverResult:
+    """Read driver.json back; raises InputError."""
+    try:
+        return _RESULT.validate_json(document)
+    except ValidationError as error:
+        raise InputError(f"driver.json is damaged: {error.errors()[0]['msg']}; measure the cell again") from error

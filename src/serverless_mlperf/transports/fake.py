@@ -1,0 +1,128 @@
+"""A transport to nowhere: answers itself, with losses, duplicates and errors by rate and seed."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+import json
+import random
+import time
+from typing import Any
+
+from serverless_mlperf.platforms.base import Target
+from serverless_mlperf.transports.base import Reply, TransportError
+from serverless_mlperf.transports.sigv4 import Credentials
+
+
+@dataclass(frozen=True, slots=True)
+class FakeSettings:
+    """What the imagined platform does to queries."""
+
+    delay_s: float = 0.0
+    """Service time; 0 answers within the same turn of the loop."""
+    environments: int = 1
+    loss: float = 0.0
+    duplicate: float = 0.0
+    duplicate_delay_s: float = 0.0
+    """How much later than the first result a duplicate comes."""
+    error: float = 0.0
+    send_error: float = 0.0
+    stuck: float = 0.0
+    """Share of `send` calls that never return."""
+    cold_after: int | None = None
+    """From this many answers on, a new environment begins (a cold start in the window)."""
+    faults_after: int = 0
+    """So many queries are served before any fault (the warm-up)."""
+    seed: int = 0
+
+
+class FakeTransport:
+    """Implements transports.base.Transport without a network; ships with the package for tests and benches."""
+
+    def __init__(self, settings: FakeSettings | None = None) -> None:
+        self._settings = settings or FakeSettings()
+        self._random = random.Random(self._settings.seed)  # noqa: S311 - reproducible, not secret
+        self._invocations: Counter[str] = Counter()
+        self._sent = 0
+        self._on_reply: Callable[[Reply], None] | None = None
+
+    async def open(self, on_reply: Callable[[Reply], None]) -> None:
+        """Remember whom to tell."""
+        self._on_reply = on_reply
+
+    async def send(self, key: str, sample_index: int) -> None:
+        """Accept a query, unless a fault is due."""
+        settings, self._sent = self._settings, self._sent + 1
+        if self._due(settings.send_error):
+            raise TransportError(f"fake: {key} refused")
+        if self._due(settings.stuck):
+            await asyncio.get_running_loop().create_future()
+        if self._due(settings.loss):
+            return
+        failed = self._due(settings.error)
+        self._answer_later(key, sample_index, failed, settings.delay_s)
+        if self._due(settings.duplicate):
+            self._answer_later(key, sample_index, failed, settings.delay_s + settings.duplicate_delay_s)
+
+    async def close(self) -> None:
+        """Answer no more."""
+        self._on_reply = None
+
+    def counts(self) -> Mapping[str, int]:
+        """Nothing goes wrong unseen here."""
+        return {}
+
+    def _due(self, rate: float) -> bool:
+        return rate > 0 and self._sent > self._settings.faults_after and self._random.random() < rate
+
+    def _answer_later(self, key: str, sample_index: int, failed: bool, delay_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        if delay_s > 0:
+            loop.call_later(delay_s, self._answer, key, sample_index, failed, time.time_ns())
+        else:
+            loop.call_soon(self._answer, key, sample_index, failed, time.time_ns())
+
+    def _answer(self, key: str, sample_index: int, failed: bool, sent_ns: int) -> None:
+        if self._on_reply is None:
+            return
+        now_ns = time.time_ns()
+        body = self._body(key, sample_index, sent_ns, now_ns)
+        if failed:
+            body["error"] = {"type": "Fake", "message": "injected"}
+        raw = json.dumps(body).encode()
+        error = "Fake: injected" if failed else None
+        self._on_reply(Reply(key, not failed, body, raw, error, sent_ns, now_ns, now_ns))
+
+    def _body(self, key: str, sample_index: int, start_ns: int, finish_ns: int) -> dict[str, Any]:
+        environment = self._environment()
+        self._invocations[environment] += 1
+        invocation = self._invocations[environment]
+        took_ns = finish_ns - start_ns
+        sut = {
+            "environment_id": environment,
+            "request_id": f"{key}-{invocation}",
+            "cold": invocation == 1,
+            "invocation": invocation,
+            "start_ns": start_ns,
+            "finish_ns": finish_ns,
+            "phases_ns": {"forward": took_ns},
+            "cpu_ns": {"forward": took_ns},
+            "init": {"phases_ns": {"imports": 1_000_000, "load_model": 2_000_000}, "cpu_ns": {}},
+        }
+        forward_ms = took_ns / 1e6
+        inf_perf = [{"load_model": 2.0, "image_operations": 0.0, "forward": forward_ms}]
+        result = [[sample_index % 1000, 1.0]]
+        return {"ImageFilenames": [str(sample_index)], "inf_perf": inf_perf, "result": result, "sut": sut}
+
+    def _environment(self) -> str:
+        settings, served = self._settings, sum(self._invocations.values())
+        if settings.cold_after is not None and served >= settings.cold_after:
+            return "environment-late"
+        return f"environment-{served % settings.environments}"
+
+
+def make(
+    _target: Target, _samples: Sequence[str], _run: str, _credentials: Credentials | None, options: Mapping[str, Any]
+) -> FakeTransport:
+    """Make one from plain values; `options` are the fields of FakeSettings."""
+    return FakeTransport(FakeSettings(**options))
