@@ -11,6 +11,7 @@ import tempfile
 from typing import Final
 
 from serverless_mlperf.cache import cache_dir
+from serverless_mlperf.errors import HostError
 from serverless_mlperf.models.architecture import Array, mobilenet_v1, ssd_mobilenet_v1
 from serverless_mlperf.models.export_caffe import write_caffe
 from serverless_mlperf.models.export_onnx import write_onnx
@@ -101,14 +102,22 @@ def exporter_version() -> str:
 
 
 def _build(output: Path, source: Path | None, arrays: Mapping[Task, Mapping[str, Array]]) -> ModelSet:
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as scratch:
-        partial = Path(scratch) / "models"
-        for task, weights in arrays.items():
-            _write_task(partial / MODEL_FOLDERS[task], task, weights)
-        write_manifest(partial, _described(partial, source, weights_digest(*arrays.values())))
-        _publish(partial, output)
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as scratch:
+            _fill(Path(scratch) / "models", source, arrays)
+            _publish(Path(scratch) / "models", output)
+    except OSError as error:
+        raise HostError(
+            f"{output}: models cannot be written ({error}); free 200 MB or choose another folder"
+        ) from error
     return read_models(output)
+
+
+def _fill(folder: Path, source: Path | None, arrays: Mapping[Task, Mapping[str, Array]]) -> None:
+    for task, weights in arrays.items():
+        _write_task(folder / MODEL_FOLDERS[task], task, weights)
+    write_manifest(folder, _described(folder, source, weights_digest(*arrays.values())))
 
 
 def _write_task(folder: Path, task: Task, weights: Mapping[str, Array]) -> None:

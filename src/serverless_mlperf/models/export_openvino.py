@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from serverless_mlperf.errors import HostError
 from serverless_mlperf.models.architecture import (
     ANCHOR_COUNT,
     INPUT_SIZES,
@@ -32,7 +33,10 @@ def write_openvino(network: Classifier | Detector, xml: Path) -> None:
     import openvino
 
     model = _classifier(network) if isinstance(network, Classifier) else _detector(network)
-    openvino.save_model(model, xml, compress_to_fp16=False)
+    try:
+        openvino.save_model(model, xml, compress_to_fp16=False)
+    except RuntimeError as error:
+        raise HostError(f"{xml}: OpenVINO cannot write it ({str(error).strip()[-200:]}); is the disk full?") from error
 
 
 class _Graph:

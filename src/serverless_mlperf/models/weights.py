@@ -10,6 +10,7 @@ import hashlib
 from importlib.resources import files
 from io import BytesIO
 from pathlib import Path
+import struct
 from typing import Any, Final
 import zipfile
 import zlib
@@ -29,8 +30,8 @@ EMBEDDED: Final = "embedded"
 """What stands for the shipped weights where a folder would be named."""
 
 _DAMAGE: Final = (
-    *(ValueError, TypeError, KeyError, AttributeError, EOFError, OSError, MemoryError, NotImplementedError),
-    *(zipfile.BadZipFile, zlib.error),
+    *(ValueError, TypeError, KeyError, AttributeError, EOFError, OSError, MemoryError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error, struct.error),
 )
 """What NumPy and zipfile raise for files that are cut short, altered, pickled or no archive at all."""
 
@@ -87,7 +88,8 @@ def _stored_arrays(content: bytes, where: str, names: Iterable[str]) -> dict[str
         with np.load(BytesIO(content), allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files if name in wanted}
     except _DAMAGE as error:
-        raise ModelError(f"{where}: not a readable .npz of plain arrays ({error}); get the file again") from error
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ModelError(f"{where}: not a readable .npz of plain arrays ({reason}); get the file again") from error
 
 
 def _restored(

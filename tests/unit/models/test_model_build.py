@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from random_weights import save_random_weights
 
-from serverless_mlperf.errors import ModelError
+from serverless_mlperf.errors import HostError, ModelError
 from serverless_mlperf.models.build import ModelSet, build_models, cached_models, read_models, verify_models
 from serverless_mlperf_sut.protocol import MODEL_FILES, MODEL_FOLDERS
 
@@ -124,6 +124,13 @@ def test_bad_weights_leave_nothing(tmp_path: Path) -> None:
     with pytest.raises(ModelError):
         build_models(tmp_path / "models", tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_is_the_hosts_fault(weights: Path, tmp_path: Path) -> None:
+    """A file in the way is reported with the folder's name, as an error of ours."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(HostError, match=r"file/models: models cannot be written"):
+        build_models(tmp_path / "file" / "models", weights, ["classification"])
 
 
 def test_the_cache_builds_once_and_heals(weights: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
