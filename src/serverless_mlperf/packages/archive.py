@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 import hashlib
 import json
+import os
 from pathlib import Path, PurePosixPath
 import shutil
 import stat
@@ -52,7 +53,7 @@ class Package:
 def write_zip(name: str, members: Mapping[str, Path], output: Path, versions: Mapping[str, str]) -> Package:
     """Write files under their member names: sorted, without times, with plain modes."""
     output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_name(f"{output.name}.partial")
+    partial = output.with_name(f"{output.name}.{os.getpid()}.partial")
     with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as target:
         for member, source in sorted(members.items()):
             target.writestr(_entry(member, source), source.read_bytes(), compresslevel=_LEVEL)
