@@ -1,6 +1,7 @@
 """Packages: the same bytes from the same files, small enough, complete, and unpacked with suspicion."""
 
 import dataclasses
+import os
 from pathlib import Path
 import stat
 import subprocess
@@ -131,6 +132,18 @@ def write(path: Path, members: dict[str, bytes], mode: int = stat.S_IFREG | 0o64
             entry.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(entry, data)
     return path
+
+
+def test_unpack_makes_folders_others_can_read(tmp_path: Path) -> None:
+    """Functions run as another user: a strict umask of ours does not lock them out."""
+    archive = write(tmp_path / "a.zip", {"deep/down/x": b"x"})
+    before = os.umask(0o077)
+    try:
+        packages.unpack(archive, tmp_path / "out")
+    finally:
+        os.umask(before)
+    modes = [stat.S_IMODE((tmp_path / "out" / name).stat().st_mode) for name in ("deep", "deep/down", "deep/down/x")]
+    assert modes == [0o755, 0o755, 0o644]
 
 
 def test_unpack_keeps_modes_and_overwrites(tmp_path: Path) -> None:
