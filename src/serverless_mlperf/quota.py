@@ -1,0 +1,179 @@
+"""What a CPU quota makes of a measured demand: predicted mean `forward`, to hold beside the measured one.
+
+A function of m MB may use m / 1769 vCPU, handed out as a budget per 20 ms period (measured on Lambda and
+kept by the local platform). A job much longer than a period takes CPU time / share; a short one takes a
+staircase, because it may find a whole budget or none. All values here are modelled from measured CPU times.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+import random
+from statistics import fmean
+from typing import Final
+
+from serverless_mlperf.records import Record
+
+PERIOD_MS: Final = 20.0
+MIN_QUERIES: Final = 400
+"""Predictions are means over at least so many queries."""
+SESSION_QUERIES: Final = 40
+"""Of one environment, back to back; the next session begins at another phase of the period."""
+BEFORE: Final = ("fetch_input", "fetch", "decode", "preprocess")
+AFTER: Final = ("postprocess", "deliver")
+_EPSILON_MS: Final = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One phase: single-threaded CPU work around an unthrottled wait (for the object store)."""
+
+    cpu_ms: float
+    idle_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What one query asks of its environment."""
+
+    forward_cpu_ms: float
+    before: tuple[Segment, ...] = ()
+    after: tuple[Segment, ...] = ()
+    gap_ms: float = 0.0
+    """Idle time until the next query of the same environment begins."""
+
+
+def predict_share_ms(forward_cpu_ms: float, share: float, parallelism: float) -> float:
+    """Mean forward if only the share counted: CPU time / min(share, parallelism)."""
+    return forward_cpu_ms / min(share, parallelism)
+
+
+def predict_forward_ms(
+    queries: Sequence[Demand], share: float, parallelism: float, period_ms: float = PERIOD_MS, seed: int = 0
+) -> float:
+    """Mean forward of one environment that serves `queries` one after the other under a quota.
+
+    Simulated in sessions that begin at random phases of the period and serve the queries in shuffled order, until
+    at least 400 have been counted; a session's first query finds a whole budget and is not.
+    `parallelism` is how many cores `forward` keeps busy when nothing holds it back.
+    """
+    if not queries:
+        raise ValueError("no demand to predict from; the run has no warm query with CPU times")
+    generator = random.Random(seed)  # noqa: S311 - reproducible, not secret
+    forwards: list[float] = []
+    while len(forwards) < MIN_QUERIES:
+        clock = _Throttle(share * period_ms, period_ms, generator.random() * period_ms)
+        order = generator.choices(queries, k=SESSION_QUERIES + 1)
+        forwards.extend([_serve(clock, demand, parallelism) for demand in order][1:])
+    return fmean(forwards)
+
+
+def forward_walls_ms(
+    demand: Demand, share: float, parallelism: float, count: int, period_ms: float = PERIOD_MS, seed: int = 0
+) -> list[float]:
+    """Wall times of `forward` of isolated queries: each finds a whole budget at a random phase of the period."""
+    generator = random.Random(seed)  # noqa: S311 - reproducible, not secret
+    phases = (generator.random() * period_ms for _ in range(count))
+    return [_serve(_Throttle(share * period_ms, period_ms, phase), demand, parallelism) for phase in phases]
+
+
+def demands_from_records(records: Sequence[Record]) -> list[Demand]:
+    """Demands of the warm queries that carry CPU times.
+
+    The wait inside a phase cannot be told from its throttling in one query; over all queries the least of
+    (wall - CPU) is an estimate of the wait alone.
+    """
+    warm = [record for record in records if record.verdict == "ok" and not record.cold and _has_forward(record)]
+    idle_ms = {name: _least_wait_ms(warm, name) for name in (*BEFORE, *AFTER)}
+    gap_ms = _least_gap_ms(warm)
+    return [_demand(record, idle_ms, gap_ms) for record in warm]
+
+
+class _Throttle:
+    """A CPU whose use is limited to a budget per period; unused budget is lost, nothing is owed."""
+
+    def __init__(self, budget_ms: float, period_ms: float, phase_ms: float) -> None:
+        self._budget_ms, self._period_ms = budget_ms, period_ms
+        self.now_ms = phase_ms
+        self._refill_at_ms = period_ms
+        self._left_ms = budget_ms
+
+    def idle(self, duration_ms: float) -> None:
+        """Wait without using CPU."""
+        self._advance(self.now_ms + duration_ms)
+
+    def work(self, cpu_ms: float, rate: float) -> None:
+        """Use so much CPU time on `rate` cores at once, as fast as the budget allows."""
+        while cpu_ms > _EPSILON_MS:
+            if self._left_ms <= _EPSILON_MS:
+                self._advance(self._refill_at_ms)
+            step_ms = min(cpu_ms / rate, self._left_ms / rate, self._refill_at_ms - self.now_ms)
+            cpu_ms -= step_ms * rate
+            self._left_ms -= step_ms * rate
+            self._advance(self.now_ms + step_ms)
+
+    def _advance(self, until_ms: float) -> None:
+        self.now_ms = until_ms
+        if until_ms >= self._refill_at_ms - _EPSILON_MS:
+            periods = int((until_ms - self._refill_at_ms + _EPSILON_MS) // self._period_ms) + 1
+            self._refill_at_ms += periods * self._period_ms
+            self._left_ms = self._budget_ms
+
+
+def _serve(clock: _Throttle, demand: Demand, parallelism: float) -> float:
+    """Let one query pass; returns the wall time of its forward."""
+    _pass(clock, demand.before)
+    begun_ms = clock.now_ms
+    clock.work(demand.forward_cpu_ms, parallelism)
+    took_ms = clock.now_ms - begun_ms
+    _pass(clock, demand.after)
+    clock.idle(demand.gap_ms)
+    return took_ms
+
+
+def _pass(clock: _Throttle, segments: Sequence[Segment]) -> None:
+    for segment in segments:
+        # A request is made, waited for and taken in: the work lies on both sides of the wait.
+        clock.work(segment.cpu_ms / 2, 1.0)
+        clock.idle(segment.idle_ms)
+        clock.work(segment.cpu_ms / 2, 1.0)
+
+
+def _demand(record: Record, idle_ms: dict[str, float], gap_ms: float) -> Demand:
+    cpu_ns = record.cpu_ns or {}
+    before, after = (
+        tuple(Segment(cpu_ns.get(name, 0) / 1e6, idle_ms[name]) for name in names) for names in (BEFORE, AFTER)
+    )
+    return Demand(cpu_ns["forward"] / 1e6, before, after, gap_ms)
+
+
+def _has_forward(record: Record) -> bool:
+    return record.cpu_ns is not None and "forward" in record.cpu_ns
+
+
+def _least_wait_ms(records: Sequence[Record], name: str) -> float:
+    waits = [
+        record.phases_ns[name] - record.cpu_ns[name]
+        for record in records
+        if record.phases_ns and record.cpu_ns and name in record.phases_ns and name in record.cpu_ns
+    ]
+    return max(0, min(waits, default=0)) / 1e6
+
+
+def _least_gap_ms(records: Sequence[Record]) -> float:
+    """Time between the end of a delivery and the next start in the same environment, the least seen."""
+    by_environment: defaultdict[str | None, list[Record]] = defaultdict(list)
+    for record in records:
+        if record.start_ns is not None and record.finish_ns is not None:
+            by_environment[record.environment_id].append(record)
+    gaps = []
+    for mine in by_environment.values():
+        mine.sort(key=lambda record: record.start_ns or 0)
+        gaps += [_gap_ns(first, second) for first, second in pairwise(mine)]
+    return max(0, min(gaps, default=0)) / 1e6
+
+
+def _gap_ns(first: Record, second: Record) -> int:
+    delivery_ns = (first.phases_ns or {}).get("deliver", 0)
+    return (second.start_ns or 0) - (first.finish_ns or 0) - delivery_ns
