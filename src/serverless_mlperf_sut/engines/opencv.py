@@ -1,5 +1,6 @@
 """OpenCV's DNN module on Caffe and TensorFlow files."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 import os
 from typing import Any, Protocol
@@ -20,7 +21,7 @@ class _Net(Protocol):
     def forward(self) -> Tensor: ...
 
 
-class _OpenCvEngine:
+class _OpenCvEngine(ABC):
     """What both formats share: OpenCV's own backend on the CPU, f32 only."""
 
     name = "opencv"
@@ -52,8 +53,9 @@ class _OpenCvEngine:
         except cv2.error as error:
             raise EngineError(f"OpenCV cannot infer: {str(error).strip()[-300:]}") from error
 
+    @abstractmethod
     def _read(self, files: list[Any]) -> Any:
-        raise NotImplementedError
+        """Hand the files, structure first, to OpenCV's reader of the format."""
 
 
 class CaffeEngine(_OpenCvEngine):

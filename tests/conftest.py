@@ -1,0 +1,38 @@
+"""What every test gets: no credentials of the host, a cache of the session's own, no process left behind."""
+
+from collections.abc import Iterator
+import os
+from pathlib import Path
+
+import pytest
+
+MARK = "SERVERLESS_MLPERF_TEST_SESSION"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def isolated_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No AWS_* variable reaches a test; built packages are shared within the session alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            patch.delenv(name)
+        cache = tmp_path_factory.mktemp("cache")
+        # Functions run as another user when the tests run as root: they must be able to walk to the cache.
+        for folder in (cache, *cache.parents[:2]):
+            folder.chmod(0o755)
+        patch.setenv("SERVERLESS_MLPERF_CACHE", str(cache))
+        patch.setenv(MARK, str(os.getpid()))
+        yield
+        assert (left := processes_left()) == [], f"processes left behind: {left}"
+
+
+def processes_left() -> list[str]:
+    """Processes that carry this session's mark in their environment, but for the session itself."""
+    wanted = f"{MARK}={os.getpid()}".encode()
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if int(folder.name) != os.getpid() and wanted in (folder / "environ").read_bytes().split(b"\0"):
+                found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+        except OSError:
+            continue  # it has ended meanwhile, or is another user's
+    return found
