@@ -76,9 +76,9 @@ def build_models(output: Path, weights: Path | None, tasks: Sequence[Task] = TAS
     return _build(output, weights, {task: load_weights(weights, task) for task in tasks})
 
 
-def cached_models(weights: Path | None) -> ModelSet:
+def cached_models(weights: Path | None, tasks: Sequence[Task] = TASKS) -> ModelSet:
     """The model files of these weights, built only if the cache lacks them or holds damaged ones."""
-    arrays = {task: load_weights(weights, task) for task in TASKS}
+    arrays = {task: load_weights(weights, task) for task in sorted(tasks)}
     folder = cache_dir() / "models" / f"{weights_digest(*arrays.values())[:16]}-{exporter_version()[:16]}"
     if folder.is_dir() and not verify_models(folder):
         return read_models(folder)

@@ -14,9 +14,6 @@ from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import quote
 
-import obstore
-from obstore.store import S3Store
-
 from serverless_mlperf.errors import HostError, PlatformError
 from serverless_mlperf.platforms.base import FunctionConfig, PlatformUsage, Report, Target
 from serverless_mlperf.platforms.local.control import LAMBDA_FUNCTIONS, ControlClient, notification_xml
@@ -65,19 +62,9 @@ class LocalPlatform:
 
     def upload(self, objects: Mapping[str, Path]) -> None:
         """Put files under their keys into the bucket."""
-        store = S3Store(
-            self._bucket,
-            endpoint=self.endpoint_url,
-            region=REGION,
-            access_key_id="local",
-            secret_access_key="local",  # noqa: S106 - the local server checks no signature
-            client_options={"allow_http": True},
-        )
-        for key, path in objects.items():
-            try:
-                obstore.put(store, key, path.read_bytes(), use_multipart=False)
-            except (OSError, obstore.exceptions.BaseError) as error:
-                raise PlatformError(f"local platform: upload of {path} to {key} failed: {error}") from error
+        with self._control() as control:
+            for key, path in objects.items():
+                control.request("PUT", f"/{self._bucket}/{quote(key)}", _content(path))
 
     def deploy(self, function: FunctionConfig) -> Target:
         """Create one function with its layer, trigger and completion queue; replaces one of the same name."""
@@ -184,6 +171,13 @@ class LocalPlatform:
         finally:
             if server.stdout:
                 server.stdout.close()
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise PlatformError(f"local platform: {path} cannot be uploaded ({error.strerror}); was it removed?") from error
 
 
 def _server_environment() -> dict[str, str]:

@@ -1,0 +1,70 @@
+"""What an experiment needs before anything is deployed: models, packages, data sets, and their object keys."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from serverless_mlperf.config import ExperimentConfig
+from serverless_mlperf.datasets.base import Dataset, load_dataset
+from serverless_mlperf.models.build import ModelSet, cached_models
+from serverless_mlperf.packages import Package, cached_packages
+from serverless_mlperf.workloads import EngineAndFormat, Task
+from serverless_mlperf_sut.protocol import MODEL_FILES, MODEL_FOLDERS
+
+MODELS_PREFIX = "models/"
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """Everything that is built or read before the platform starts."""
+
+    models: ModelSet
+    datasets: Mapping[Task, Dataset]
+    function: Package
+    layers: Mapping[EngineAndFormat, Package]
+
+    def objects(self) -> dict[str, Path]:
+        """Object key -> file: the models that the cells read, and the images."""
+        return {**dict(self._model_objects()), **dict(self._image_objects())}
+
+    def digests(self) -> dict[str, object]:
+        """What a result names so that it can be reproduced."""
+        return {
+            "weights": {"source": self.models.weights_source, "sha256": self.models.weights_digest},
+            "models": dict(self.models.files),
+            "packages": {p.path.name: p.sha256 for p in (self.function, *self.layers.values())},
+            "datasets": {
+                t: {"name": d.name, "samples": len(d.samples), "sha256": d.digest} for t, d in self.datasets.items()
+            },
+        }
+
+    def _model_objects(self) -> Iterator[tuple[str, Path]]:
+        for task in self.datasets:
+            for engine in self.layers:
+                for name in MODEL_FILES[task, engine]:
+                    path = MODEL_FOLDERS[task] + name
+                    yield MODELS_PREFIX + path, self.models.folder / path
+
+    def _image_objects(self) -> Iterator[tuple[str, Path]]:
+        for dataset in self.datasets.values():
+            for sample in dataset.samples:
+                yield sample.key, sample.path
+
+
+def prepare(config: ExperimentConfig, say: Callable[[str], None]) -> Preparation:
+    """Build or take from the cache what the experiment needs, saying what it does."""
+    say("models: " + (str(config.weights) if config.weights else "embedded weights"))
+    models = cached_models(config.weights, config.tasks)
+    datasets = {task: _dataset(config, task, say) for task in config.tasks}
+    say("packages: function and " + ", ".join(dict.fromkeys(config.engine_and_formats)) + " layers")
+    packages = {engine: cached_packages(engine) for engine in config.engine_and_formats}
+    function = next(iter(packages.values()))[0]
+    return Preparation(models, datasets, function, {engine: layer for engine, (_, layer) in packages.items()})
+
+
+def _dataset(config: ExperimentConfig, task: Task, say: Callable[[str], None]) -> Dataset:
+    """The images of one task; accuracy mode takes the whole of a folder, performance mode the first `samples`."""
+    whole = config.mode == "accuracy" and config.dataset != "synthetic"
+    dataset = load_dataset(config.dataset, task, config.input_dataset, None if whole else config.samples, config.seed)
+    say(f"data set: {config.dataset}, {len(dataset.samples)} images for {task}")
+    return dataset

@@ -1,0 +1,97 @@
+"""One run's outcome as the row of the table: measured figures beside the predictions of share and quota."""
+
+from collections.abc import Sequence
+from statistics import fmean
+from typing import Any
+
+from serverless_mlperf.accuracy import ClassificationAccuracy, DetectionAccuracy
+from serverless_mlperf.measurement import RunOutcome
+from serverless_mlperf.platforms.local.model import cpu_share
+from serverless_mlperf.quota import demands_from_records, predict_forward_ms, predict_share_ms
+from serverless_mlperf.report.results import CellResult
+from serverless_mlperf.stats import Summary, summarise
+
+
+def cell_result(outcome: RunOutcome, run: int, engine: dict[str, Any]) -> CellResult:
+    """Compute the row from the records; nothing is measured here."""
+    summary = summarise(outcome.records, outcome.warmup)
+    latency, completion = summary.latency, summary.completion
+    share_ms, quota_ms = _predictions(outcome, summary, engine)
+    driver = outcome.driver
+    return CellResult(
+        task=outcome.cell.task,
+        engine_and_format=outcome.cell.engine_and_format,
+        memory_mib=outcome.cell.memory_mib,
+        model_name=outcome.cell.model_name,
+        run=run,
+        p50_ms=latency.p50.value_ms if latency else None,
+        p90_ms=latency.p90.value_ms if latency else None,
+        mean_ms=latency.mean_ms if latency else None,
+        stddev_ms=latency.stddev_ms if latency else None,
+        qps_seed=summary.qps,
+        qps_loadgen=driver.samples_per_second,
+        completion_p50_ms=completion.p50.value_ms if completion else None,
+        completion_p90_ms=completion.p90.value_ms if completion else None,
+        files=driver.ok,
+        time_difference_s=summary.span_s,
+        cold=summary.cold,
+        warm=summary.warm,
+        environments=len(driver.environments),
+        init_ms=summary.init_ms,
+        share_predicted_ms=share_ms,
+        quota_predicted_ms=quota_ms,
+        function_cpu_ms=summary.cpu_ms,
+        forward_cpu_ms=summary.forward_cpu_ms,
+        platform_cpu_ms=_per_query(_platform_cpu_ns(outcome), driver.issued),
+        client_cpu_ms=_per_query(driver.client_cpu_ns, driver.issued),
+        lost=driver.timeouts + driver.send_errors + driver.unfinished,
+        duplicates=driver.duplicates,
+        errors=driver.errors,
+        **_scores(outcome.accuracy),
+        valid=outcome.validity.valid,
+        reasons=tuple(f"{r.code}: {r.evidence}; {r.next_step}" for r in outcome.validity.reasons),
+        tries=outcome.validity.tries,
+        calibration_before=outcome.before.share,
+        calibration_after=outcome.after.share,
+        billed_ms_mean=_mean([r.billed_ms for r in outcome.records if r.billed_ms is not None]),
+        max_memory_mib=max((r.max_memory_mib for r in outcome.records if r.max_memory_mib is not None), default=None),
+        phases_ms=dict(summary.phases_ms),
+        engine=engine,
+    )
+
+
+def _predictions(outcome: RunOutcome, summary: Summary, engine: dict[str, Any]) -> tuple[float | None, float | None]:
+    """Mean forward as the share alone and as the 20 ms quota predict it from the measured CPU time.
+
+    The engine's thread count is taken as the parallelism of forward, not a parallelism derived from the measured wall
+    times: that would hide what the prediction is there to show.
+    """
+    demands = demands_from_records(outcome.records)
+    if not demands or summary.forward_cpu_ms is None:
+        return None, None
+    share, parallelism = cpu_share(outcome.cell.memory_mib), float(engine.get("threads", 1))
+    return (
+        predict_share_ms(summary.forward_cpu_ms, share, parallelism),
+        predict_forward_ms(demands, share, parallelism),
+    )
+
+
+def _platform_cpu_ns(outcome: RunOutcome) -> int | None:
+    """CPU time of the platform's server from before the warm-up to after the run, less nothing: an upper bound."""
+    before, after = outcome.usage_before.cpu_ns, outcome.usage_after.cpu_ns
+    return None if before is None or after is None else after - before
+
+
+def _per_query(cpu_ns: int | None, queries: int) -> float | None:
+    return None if cpu_ns is None or not queries else cpu_ns / queries / 1e6
+
+
+def _mean(values: Sequence[int]) -> float | None:
+    return fmean(values) if values else None
+
+
+def _scores(accuracy: ClassificationAccuracy | DetectionAccuracy) -> dict[str, Any]:
+    """The fields of either task; the other task's stay None."""
+    if isinstance(accuracy, ClassificationAccuracy):
+        return {"top1": accuracy.top1, "top5": accuracy.top5, "accuracy_samples": accuracy.sample_count}
+    return {"ap": accuracy.ap, "ap50": accuracy.ap50, "accuracy_samples": accuracy.sample_count}

@@ -1,0 +1,74 @@
+"""The experiment's configuration: defaults, merging, and refusals in one line."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from serverless_mlperf.config import load_config
+from serverless_mlperf.errors import InputError
+
+
+def test_default_is_the_seeds_matrix() -> None:
+    """Without options: 2 tasks x 3 engine-and-formats x 4 memory sizes, 100 queries each."""
+    config = load_config(None, {})
+    assert len(config.cells) == 24
+    assert {cell.memory_mib for cell in config.cells} == {768, 1536, 2240, 3008}
+    assert config.queries == 100
+
+
+def test_data_set_chooses_its_task() -> None:
+    """A data set with labels of one task restricts the matrix to it."""
+    config = load_config(None, {"dataset": "imagenet", "input_dataset": Path("x"), "weights": Path("w")})
+    assert {cell.task for cell in config.cells} == {"classification"}
+
+
+def test_options_win_over_the_file(tmp_path: Path) -> None:
+    """An option that is given replaces the file's value; one that is not (None) does not."""
+    file = tmp_path / "experiment.toml"
+    file.write_text('queries = 7\nmemory_mib = [1536]\nengine_and_formats = ["ie-ir"]\n')
+    config = load_config(file, {"queries": 9, "memory_mib": None})
+    assert (config.queries, config.memory_mib) == (9, (1536,))
+
+
+def test_a_point_is_measured_once() -> None:
+    """A memory size given twice is one cell."""
+    config = load_config(None, {"memory_mib": [768, 768], "tasks": ["classification"], "engine_and_formats": ["ie-ir"]})
+    assert [cell.name for cell in config.cells] == ["classification-ie-ir-768"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"queries": 0}, "queries"),
+        ({"memory_mib": [64]}, "memory_mib"),
+        ({"engine_and_formats": ["tflite"]}, "engine_and_formats"),
+        ({"platform": "mars"}, "platform"),
+        ({"dataset": "imagenet"}, "--input_dataset"),
+        ({"dataset": "imagenet", "input_dataset": Path("x")}, "--weights"),
+        ({"dataset": "imagenet", "tasks": ["object_detection"], "input_dataset": Path("x")}, "no labels"),
+        ({"input_dataset": Path("x")}, "--dataset"),
+        ({"precision": "bf16"}, "ie-ir"),
+        ({"colour": "red"}, "colour"),
+    ],
+)
+def test_wrong_options_are_refused_in_one_line(options: dict[str, Any], said: str) -> None:
+    """Each wrong option gives an InputError that names it, in one line."""
+    with pytest.raises(InputError, match=said) as caught:
+        load_config(None, options)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["queries = ", "\x00", 'weights = ["a"]'])
+def test_damaged_file_is_refused(tmp_path: Path, text: str) -> None:
+    """A file that is no TOML, or of wrong types, is an InputError."""
+    file = tmp_path / "experiment.toml"
+    file.write_text(text)
+    with pytest.raises(InputError):
+        load_config(file, {})
+
+
+def test_missing_file_is_refused(tmp_path: Path) -> None:
+    """A file that is not there is named."""
+    with pytest.raises(InputError, match=r"none\.toml"):
+        load_config(tmp_path / "none.toml", {})
