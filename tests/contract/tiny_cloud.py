@@ -42,7 +42,8 @@ class TinyCloud:
         app = web.Application()
         app.router.add_post("/", self._sqs)
         app.router.add_route("*", "/{bucket}/{key:.*}", self._s3)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        # Else the long poll of a client that is gone would swallow the next client's messages.
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
         await site.start()

@@ -1,7 +1,7 @@
 """One run in a process of its own: `python -m serverless_mlperf.mlperf.process`, a RunSpec as one line on stdin.
 
-LoadGen reads its configuration once per process and cannot be interrupted, so every run gets a fresh process and
-ends by `os._exit`. Progress goes to stdout as JSON lines; results go to the spec's output folder. Exit status: 0
+LoadGen can neither be interrupted nor, after a fault, be used again, so every run gets a fresh process and ends by
+`os._exit`. Progress goes to stdout as JSON lines; results go to the spec's output folder. Exit status: 0
 measured (valid or not), 1 no result, 2 bad specification, 130 interrupted.
 """
 

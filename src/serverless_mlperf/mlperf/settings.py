@@ -57,14 +57,14 @@ def settings_of(spec: RunSpec) -> LoadGenSettings:
 
 
 def test_settings(settings: LoadGenSettings) -> Any:
-    """Make LoadGen's TestSettings. Once per process: LoadGen reads its embedded mlperf.conf only the first time."""
+    """Make LoadGen's TestSettings; raises RunError when LoadGen finds no configuration."""
     made = lg.TestSettings()
     path, kind = _EMBEDDED
     code = made.FromConfig(path, settings.model, settings.scenario, kind)
     if code != 0:
         raise RunError(f"LoadGen read no configuration for {settings.model}/{settings.scenario} (code {code})")
     if made.qsl_rng_seed == 0:
-        raise RunError("LoadGen's mlperf.conf was read before in this process; use one process per run")
+        raise RunError("LoadGen's embedded mlperf.conf gave no seeds; use another version of mlcommons-loadgen")
     made.scenario = _SCENARIOS[settings.scenario]
     made.mode = _MODES[settings.mode]
     made.min_duration_ms = round(settings.min_duration_s * 1000)

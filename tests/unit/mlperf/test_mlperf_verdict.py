@@ -1,0 +1,84 @@
+"""What makes a run INVALID."""
+
+from dataclasses import replace
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from serverless_mlperf.mlperf.spec import DriverResult
+from serverless_mlperf.mlperf.verdict import lag_limit_ns, verdict, write_validity
+from serverless_mlperf.platforms.base import PlatformUsage
+
+CLEAN = DriverResult("r", "Offline", "performance", asked=100, issued=100, ok=100, loadgen_validity="VALID")
+
+
+def test_clean_run_is_valid() -> None:
+    """No reason, no INVALID; calibrations that do not exist are not held against it."""
+    assert verdict(CLEAN).valid
+    assert verdict(CLEAN, 1.0, 0.95, PlatformUsage(loop_lag_p99_ns=5_000_000), 100_000_000).valid
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "transient"),
+    [
+        ({"loadgen_validity": "INVALID"}, "loadgen_invalid", False),
+        ({"loadgen_validity": None}, "loadgen_invalid", False),
+        ({"loadgen_errors": ("twice",)}, "loadgen_errors", False),
+        ({"timeouts": 1}, "lost", False),
+        ({"errors": 1}, "errors", False),
+        ({"send_errors": 1}, "send_errors", False),
+        ({"duplicates": 1}, "duplicates", False),
+        ({"unfinished": 1}, "unfinished", False),
+        ({"issued": 99}, "query_count", False),
+        ({"cold": 1}, "cold_in_window", True),
+        ({"strays": 1}, "strays", True),
+        ({"handover_p99_ns": 5_000_001}, "late_client", True),
+        ({"aborted": "SIGINT", "loadgen_validity": None, "issued": 0}, "aborted", False),
+    ],
+)
+def test_each_flaw_of_the_run_invalidates(changes: dict[str, Any], code: str, transient: bool) -> None:
+    """One flaw, one reason, with evidence and a next step."""
+    validity = verdict(replace(CLEAN, **changes))
+    [reason] = validity.reasons
+    assert (reason.code, reason.transient, validity.valid) == (code, transient, False)
+    assert reason.evidence
+    assert reason.next_step
+    assert validity.transient is transient
+
+
+@pytest.mark.parametrize(("before", "after", "code"), [(0.94, 1.0, "host_before"), (1.0, 0.94, "host_after")])
+def test_slow_host_invalidates_for_now(before: float, after: float, code: str) -> None:
+    """A host that delivered less than 95 % of its cores: try again."""
+    validity = verdict(CLEAN, before, after)
+    assert [reason.code for reason in validity.reasons] == [code]
+    assert validity.transient
+
+
+def test_lag_is_judged_by_the_service_time() -> None:
+    """5 ms, or 5 % of the median service time where that is more."""
+    assert lag_limit_ns(None) == lag_limit_ns(100_000_000) == 5_000_000
+    assert lag_limit_ns(400_000_000) == 20_000_000
+    usage = PlatformUsage(loop_lag_p99_ns=12_000_000)
+    assert [reason.code for reason in verdict(CLEAN, usage=usage, median_service_ns=1).reasons] == ["platform_lag"]
+    assert verdict(CLEAN, usage=usage, median_service_ns=400_000_000).valid
+
+
+def test_one_lasting_reason_makes_another_try_useless() -> None:
+    """Transient means that all of the reasons are the host's."""
+    assert not verdict(replace(CLEAN, cold=1, errors=1)).transient
+
+
+def test_accuracy_run_needs_no_loadgen_verdict() -> None:
+    """LoadGen gives none in accuracy mode."""
+    assert verdict(replace(CLEAN, mode="accuracy", loadgen_validity=None)).valid
+
+
+def test_validity_file_reads_as_words(tmp_path: Path) -> None:
+    """The verdict is spelled out, reasons keep all their fields."""
+    write_validity(tmp_path / "validity.json", verdict(replace(CLEAN, errors=2), tries=3))
+    document = json.loads((tmp_path / "validity.json").read_text())
+    assert (document["verdict"], document["tries"]) == ("INVALID", 3)
+    assert set(document["reasons"][0]) == {"code", "evidence", "next_step", "transient"}
+    assert not list(tmp_path.glob("*.partial"))
