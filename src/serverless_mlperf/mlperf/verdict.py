@@ -14,8 +14,7 @@ MIN_CALIBRATION: Final = 0.95
 MIN_LAG_LIMIT_NS: Final = 5_000_000
 """A quarter of the 20 ms quota period, below which no latency of a throttled function is resolved anyway."""
 LAG_SHARE: Final = 0.05
-"""Of the median service time: five per cent is the error we accept in a latency (facts: LoadGen's own noise on a
-busy host is of that order)."""
+"""Of the median service time: the error we accept in a latency that client or server cause."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator
 import time
+from typing import Final
 
 import aiohttp
 
@@ -17,7 +18,7 @@ from serverless_mlperf.mlperf.spec import WarmupRule
 from serverless_mlperf.records import QueryVerdict
 from serverless_mlperf.transports.base import Reply, Transport
 
-MAX_ERRORS = 3
+MAX_ERRORS: Final = 3
 """So many error replies: the function is broken, waiting longer will not help."""
 
 
