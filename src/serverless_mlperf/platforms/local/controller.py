@@ -1,0 +1,294 @@
+"""The controller process: starts environments, throttles, freezes, ends and reaps them.
+
+Standard library only. It is the parent of every environment and the only one that sends them signals, so that
+STOP and CONT have one owner and no signal ever goes to a recycled pid. It lives exactly as long as its server: when
+the command socket closes, it kills what is left; when it is killed itself, the kernel kills its children
+(parent-death signal).
+
+Commands and events are JSON arrays, one per message of a SOCK_SEQPACKET socket:
+
+    ["spawn", id, launch] + stdout's fd     -> ["started", id, pid] | ["failed", id, why]
+    ["throttle", id]  end of the free init phase
+    ["freeze", id]  ["thaw", id]            -> ["frozen", id, cpu_ns]
+    ["kill", id, reason]                    -> ["ended", id, status, reason, cpu_ns, max_rss_kib]
+"""
+
+from collections.abc import Callable
+import ctypes
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import sys
+import time
+from typing import Any, Final
+
+from serverless_mlperf.platforms.local.throttle import PERIOD_NS, Throttle, stagger_ns
+
+MESSAGE_BYTES: Final = 1 << 17
+MEMORY_CHECK_NS: Final = 100_000_000
+NICE: Final = -10
+_PAGE_BYTES: Final = resource.getpagesize()
+_PR_SET_PDEATHSIG, _PR_SET_TIMERSLACK, _PR_SET_NO_NEW_PRIVS = 1, 29, 38
+_DEFAULT_TIMERSLACK_NS: Final = 50_000
+_LIBC: Final = ctypes.CDLL(None, use_errno=True)
+
+
+class Environment:
+    """One child process and what holds it back."""
+
+    def __init__(self, slot: int, pid: int, launch: dict[str, Any]) -> None:
+        self.slot, self.pid = slot, pid
+        self.pidfd = os.pidfd_open(pid)
+        self.statm = os.open(f"/proc/{pid}/statm", os.O_RDONLY)
+        self.memory_bytes: int = launch["memory_bytes"]
+        cores = len(launch["cores"])
+        self.unlimited: bool = launch["share"] >= cores
+        """A share that the visible cores cannot exceed needs no throttle."""
+        self.throttle = Throttle(int(launch["share"] * PERIOD_NS), cores, stagger_ns(slot))
+        self.free = True
+        """In its init phase, which Lambda does not throttle."""
+        self.frozen = False
+        self.stopped = False
+        self.due_ns: int | None = None
+        self.reason: str | None = None
+        if launch["throttled"]:
+            self.end_free_phase()
+
+    def cpu_ns(self) -> int:
+        """CPU clock of the whole process; see clock_getcpuclockid(3) for the id."""
+        try:
+            return time.clock_gettime_ns((~self.pid << 3) | 2)
+        except OSError:
+            return 0  # it has just ended: its exit is about to be read
+
+    def end_free_phase(self) -> None:
+        """From now on the share holds."""
+        self.free = False
+        self.throttle.begin(time.monotonic_ns(), self.cpu_ns())
+        self.step(time.monotonic_ns())
+
+    def freeze(self) -> None:
+        """Stand still between two invocations."""
+        self.frozen, self.due_ns = True, None
+        self._hold()
+
+    def thaw(self) -> None:
+        """Go on, as far as the budget allows."""
+        self.frozen = False
+        if self.free or self.unlimited:
+            self._release()
+        else:
+            self.step(time.monotonic_ns())
+
+    def step(self, now_ns: int) -> None:
+        """Let it run or hold it, by its budget."""
+        if self.frozen or self.free or self.unlimited or self.reason:
+            self.due_ns = None
+            return
+        runs, self.due_ns = self.throttle.step(now_ns, self.cpu_ns())
+        if runs:
+            self._release()
+        else:
+            self._hold()
+
+    def kill(self, reason: str) -> None:
+        """End the process and its group; a stopped one is continued as well."""
+        self.reason, self.due_ns = self.reason or reason, None
+        self._signal(signal.SIGKILL)
+        self._signal(signal.SIGCONT)
+
+    def resident_bytes(self) -> int:
+        """Resident set; 0 when the process is gone."""
+        try:
+            return int(os.pread(self.statm, 128, 0).split()[1]) * _PAGE_BYTES
+        except (ProcessLookupError, IndexError):
+            return 0
+
+    def close(self) -> None:
+        """Give back its descriptors."""
+        os.close(self.pidfd)
+        os.close(self.statm)
+
+    def _hold(self) -> None:
+        if not self.stopped:
+            self.stopped = True
+            self._signal(signal.SIGSTOP)
+
+    def _release(self) -> None:
+        if self.stopped:
+            self.stopped = False
+            self._signal(signal.SIGCONT)
+
+    def _signal(self, number: int) -> None:
+        # The child is not reaped yet, so neither its pid nor its group can be someone else's.
+        try:
+            os.killpg(self.pid, number)
+        except ProcessLookupError:
+            return
+
+
+class Controller:
+    """The loop over all environments: commands, exits, due steps."""
+
+    def __init__(self, commands: socket.socket) -> None:
+        self._commands = commands
+        self._command_fd = commands.fileno()
+        self._environments: dict[int, Environment] = {}
+        self._by_pidfd: dict[int, int] = {}
+        self._memory_due_ns = 0
+        self._verbs: dict[str, Callable[[int, Any], None]] = {
+            "throttle": lambda key, _: self._environments[key].end_free_phase(),
+            "freeze": lambda key, _: self._freeze(key),
+            "thaw": lambda key, _: self._environments[key].thaw(),
+            "kill": lambda key, reason: self._environments[key].kill(reason),
+        }
+
+    def run(self) -> None:
+        """Serve until the server is gone, then leave nothing behind."""
+        try:
+            while self._turn():
+                pass
+        finally:
+            for environment in self._environments.values():
+                environment.kill("server gone")
+            for environment in self._environments.values():
+                os.waitpid(environment.pid, 0)
+
+    def _turn(self) -> bool:
+        readable, _, _ = select.select([self._command_fd, *self._by_pidfd], [], [], self._sleep_s())
+        for ready in readable:
+            if ready != self._command_fd:
+                self._reap(self._by_pidfd[ready])
+            elif not self._command():
+                return False
+        now_ns = time.monotonic_ns()
+        for environment in self._environments.values():
+            if environment.due_ns is not None and environment.due_ns <= now_ns:
+                environment.step(now_ns)
+        if now_ns >= self._memory_due_ns:
+            self._check_memory(now_ns)
+        return True
+
+    def _sleep_s(self) -> float | None:
+        moments = [e.due_ns for e in self._environments.values() if e.due_ns is not None]
+        if any(not e.frozen for e in self._environments.values()):
+            moments.append(self._memory_due_ns)
+        return max(0, min(moments) - time.monotonic_ns()) / 1e9 if moments else None
+
+    def _command(self) -> bool:
+        try:
+            message, fds, _, _ = socket.recv_fds(self._commands, MESSAGE_BYTES, 1)
+        except ConnectionResetError:
+            return False
+        if not message:
+            return False
+        verb, key, *rest = json.loads(message)
+        if verb == "spawn":
+            self._spawn(key, rest[0], fds[0])
+        elif key in self._environments:
+            self._verbs[verb](key, rest[0] if rest else None)
+        return True
+
+    def _spawn(self, key: int, launch: dict[str, Any], stdout: int) -> None:
+        taken = {e.slot for e in self._environments.values()}
+        slot = next(n for n in range(len(taken) + 1) if n not in taken)
+        try:
+            pid = _start(launch, stdout)
+        except OSError as error:
+            self._tell("failed", key, str(error))
+            return
+        finally:
+            os.close(stdout)
+        environment = self._environments[key] = Environment(slot, pid, launch)
+        self._by_pidfd[environment.pidfd] = key
+        self._tell("started", key, pid)
+
+    def _freeze(self, key: int) -> None:
+        self._environments[key].freeze()
+        self._tell("frozen", key, self._environments[key].cpu_ns())
+
+    def _reap(self, key: int) -> None:
+        environment = self._environments.pop(key)
+        del self._by_pidfd[environment.pidfd]
+        # What the function left running in its group goes first: the group's number is free after the wait.
+        environment.kill("exit")
+        _, status, usage = os.wait4(environment.pid, 0)
+        environment.close()
+        cpu_ns = int((usage.ru_utime + usage.ru_stime) * 1e9)
+        code = os.waitstatus_to_exitcode(status)
+        self._tell("ended", key, code, environment.reason, cpu_ns, usage.ru_maxrss)
+
+    def _check_memory(self, now_ns: int) -> None:
+        for environment in self._environments.values():
+            if not environment.frozen and environment.resident_bytes() > environment.memory_bytes:
+                environment.kill("memory")
+        self._memory_due_ns = now_ns + MEMORY_CHECK_NS
+
+    def _tell(self, *event: object) -> None:
+        try:
+            self._commands.send(json.dumps(event).encode())
+        except (BrokenPipeError, ConnectionResetError):
+            return  # the server is gone: the next read says so
+
+
+def _start(launch: dict[str, Any], stdout: int) -> int:
+    parent = os.getpid()
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        _become(launch, stdout, parent)
+    except OSError as error:
+        os.write(2, f"environment could not be started: {error}\n".encode())
+    finally:
+        os._exit(127)
+
+
+def _become(launch: dict[str, Any], stdout: int, parent: int) -> None:
+    """In the child: turn into the environment's process."""
+    os.setsid()
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(stdout, 1)
+    os.dup2(stdout, 2)
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.sched_setaffinity(0, launch["cores"])
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.setpriority(os.PRIO_PROCESS, 0, launch["nice"])
+    _LIBC.prctl(_PR_SET_TIMERSLACK, _DEFAULT_TIMERSLACK_NS)
+    os.umask(0o022)
+    if launch["uid"] != os.geteuid():
+        os.setgroups([])
+        os.setgid(launch["uid"])
+        os.setuid(launch["uid"])
+    # After the change of uid, which would clear it (prctl(2)).
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    _LIBC.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    if os.getppid() != parent:
+        return
+    os.chdir(launch["cwd"])
+    os.execve(launch["argv"][0], launch["argv"], launch["env"])  # noqa: S606 - no shell is what we want
+
+
+def _raise_priority() -> None:
+    _LIBC.prctl(_PR_SET_TIMERSLACK, 1)
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, NICE)
+    except PermissionError:
+        return  # it works without, a little less exactly when the host is busy
+
+
+def main() -> None:
+    """Serve the socket whose descriptor is the first argument."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's business
+    commands = socket.socket(fileno=int(sys.argv[1]))
+    _raise_priority()
+    Controller(commands).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,216 @@
+"""The server's end of the controller's command socket."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+import json
+import os
+from pathlib import Path
+import socket
+import subprocess
+import sys
+import time
+from typing import Any, Final
+
+import serverless_mlperf
+from serverless_mlperf.errors import HostError, PlatformError
+
+_MODULE: Final = "serverless_mlperf.platforms.local.controller"
+_MESSAGE_BYTES: Final = 1 << 16
+_STOP_DEADLINE_S: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """All the controller needs to start one environment."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    cwd: str
+    uid: int
+    cores: tuple[int, ...]
+    share: float
+    memory_bytes: int
+    throttled: bool = False
+    """From the first instruction on; otherwise the init phase is free."""
+    nice: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How an environment's process ended."""
+
+    code: int
+    """Exit status, or minus the signal."""
+    reason: str
+    """`exit` when it ended by itself, else what it was killed for."""
+    cpu_ns: int = 0
+    max_rss_kib: int = 0
+
+
+class Child:
+    """What the controller says of one environment; its owner sets the callbacks it wants."""
+
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.started: asyncio.Future[int] = loop.create_future()
+        self.ended: asyncio.Future[Exit] = loop.create_future()
+        self.frozen_cpu_ns: int | None = None
+
+
+class ControllerClient:
+    """Starts the controller process and talks to it; used on one event loop."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._socket.setblocking(False)
+        with theirs:
+            self._process = _start_process(theirs)
+        self._children: dict[int, Child] = {}
+        self._unsent: deque[bytes] = deque()
+        self._keys = 0
+        self._verbs: dict[str, Callable[..., None]] = {
+            "started": _on_started,
+            "failed": self._on_failed,
+            "frozen": _on_frozen,
+            "ended": self._on_ended,
+        }
+        self._loop.add_reader(self._socket, self._read)
+
+    @property
+    def pid(self) -> int:
+        """Process id of the controller."""
+        return self._process.pid
+
+    def cpu_ns(self) -> int:
+        """CPU time the controller has used so far."""
+        return time.clock_gettime_ns((~self._process.pid << 3) | 2) if self._process.poll() is None else 0
+
+    def spawn(self, launch: Launch, stdout: int) -> tuple[int, Child]:
+        """Start an environment whose output goes to `stdout`; returns its key and what will be said of it."""
+        self._keys += 1
+        child = self._children[self._keys] = Child()
+        message = json.dumps(("spawn", self._keys, asdict(launch))).encode()
+        if len(message) > _MESSAGE_BYTES:
+            raise PlatformError(f"environment variables of a function take {len(message)} bytes; Lambda takes 4 KiB")
+        try:
+            socket.send_fds(self._socket, [message], [stdout])
+        except OSError as error:
+            del self._children[self._keys]
+            raise PlatformError(f"controller process: not answering ({error}); restart the local server") from error
+        return self._keys, child
+
+    def throttle(self, key: int) -> None:
+        """End the free init phase of an environment."""
+        self._send("throttle", key)
+
+    def freeze(self, key: int) -> None:
+        """Stop an environment between invocations."""
+        self._send("freeze", key)
+
+    def thaw(self, key: int) -> None:
+        """Let an environment go on."""
+        self._send("thaw", key)
+
+    def kill(self, key: int, reason: str) -> None:
+        """End an environment; `ended` of its Child says when it is gone and reaped."""
+        self._send("kill", key, reason)
+
+    async def close(self) -> None:
+        """End the controller and with it every environment."""
+        self._loop.remove_reader(self._socket)
+        self._loop.remove_writer(self._socket)
+        self._socket.close()
+        try:
+            await asyncio.to_thread(self._process.wait, _STOP_DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()  # the environments follow by their parent-death signal
+            await asyncio.to_thread(self._process.wait)
+        self._fail_all("closed")
+
+    def _send(self, *command: object) -> None:
+        self._unsent.append(json.dumps(command).encode())
+        if len(self._unsent) == 1:
+            self._flush()
+
+    def _flush(self) -> None:
+        try:
+            while self._unsent:
+                self._socket.send(self._unsent[0])
+                self._unsent.popleft()
+        except BlockingIOError:
+            self._loop.add_writer(self._socket, self._flush)
+            return
+        except OSError:
+            self._unsent.clear()  # the reader sees the end and says so
+        self._loop.remove_writer(self._socket)
+
+    def _read(self) -> None:
+        try:
+            message = self._socket.recv(_MESSAGE_BYTES)
+        except BlockingIOError:
+            return
+        except ConnectionResetError:
+            message = b""
+        if not message:
+            self._loop.remove_reader(self._socket)
+            self._fail_all("controller process ended")
+            return
+        verb, key, *rest = json.loads(message)
+        if child := self._children.get(key):
+            self._verbs[verb](child, *rest)
+            if child.ended.done():
+                del self._children[key]
+
+    def _on_failed(self, child: Child, why: str) -> None:
+        _on_ended_once(child, Exit(127, f"not started: {why}"))
+
+    def _on_ended(self, child: Child, code: int, reason: str, cpu_ns: int, max_rss_kib: int) -> None:
+        _on_ended_once(child, Exit(code, reason, cpu_ns, max_rss_kib))
+
+    def _fail_all(self, reason: str) -> None:
+        for child in self._children.values():
+            _on_ended_once(child, Exit(-9, reason))
+        self._children.clear()
+
+
+def _on_started(child: Child, pid: int) -> None:
+    if not child.started.done():
+        child.started.set_result(pid)
+
+
+def _on_frozen(child: Child, cpu_ns: int) -> None:
+    child.frozen_cpu_ns = cpu_ns
+
+
+def _on_ended_once(child: Child, exit_: Exit) -> None:
+    if not child.ended.done():
+        child.ended.set_result(exit_)
+    child.started.cancel()
+
+
+def _start_process(theirs: socket.socket) -> subprocess.Popen[bytes]:
+    root = Path(serverless_mlperf.__file__).parents[1]
+    # No site-packages, nothing of the host's environment: it starts in a few milliseconds and imports stdlib only.
+    command = [sys.executable, "-S", "-s", "-m", _MODULE, str(theirs.fileno())]
+    try:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            env={"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"},
+            cwd="/",
+            pass_fds=(theirs.fileno(),),
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise HostError(f"controller process: cannot be started: {error}") from error
+
+
+def own_nice() -> int:
+    """Priority of this process, which its environments shall have, not the controller's."""
+    return os.getpriority(os.PRIO_PROCESS, 0)
+
+
+Event = Mapping[str, Any]

@@ -1,0 +1,375 @@
+"""One execution environment: a process that runs a function, one invocation at a time."""
+
+import asyncio
+import math
+import os
+from pathlib import Path
+import shutil
+import time
+from typing import Any, Final, Literal, Protocol
+import uuid
+
+from serverless_mlperf.errors import BenchmarkError, PlatformError
+from serverless_mlperf.platforms.local.artefacts import Artefacts
+from serverless_mlperf.platforms.local.controller_client import Child, ControllerClient, Exit
+from serverless_mlperf.platforms.local.host import INIT_VCPU
+from serverless_mlperf.platforms.local.job import Job, Outcome, exit_outcome, failure, reported_failure
+from serverless_mlperf.platforms.local.logs import InvocationReport, LogPipe
+from serverless_mlperf.platforms.local.model import FunctionSpec, cpu_share
+from serverless_mlperf.platforms.local.runtime import Runtime
+from serverless_mlperf.platforms.local.runtime_api import NextInvocation, RuntimeApi
+from serverless_mlperf.platforms.local.sandbox import Sandbox
+
+FREE_INIT_S: Final = 10.0
+"""Init phase without throttle; after it the phase is run again as part of the invocation (AWS: runtime environment)."""
+
+State = Literal["starting", "busy", "idle", "ended"]
+
+
+class Owner(Protocol):
+    """Who is told what becomes of an environment; called on the event loop."""
+
+    def on_initialised(self, environment: "Environment") -> None:
+        """The init phase is over: it needs its share from now on."""
+
+    def on_idle(self, environment: "Environment") -> None:
+        """It asks for the next invocation."""
+
+    def on_ended(self, environment: "Environment") -> None:
+        """Its process is gone."""
+
+
+class Workshop:
+    """What environments are made with, one per server."""
+
+    def __init__(
+        self, sandbox: Sandbox, controller: ControllerClient, artefacts: Artefacts, runtime: "asyncio.Future[Runtime]"
+    ) -> None:
+        self.sandbox, self.controller, self.artefacts, self.runtime = sandbox, controller, artefacts, runtime
+        self.made = 0
+
+
+class Environment:
+    """Started by its first job; implements runtime_api.Runtime."""
+
+    def __init__(self, spec: FunctionSpec, workshop: Workshop, owner: Owner) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.spec, self._workshop, self._owner = spec, workshop, owner
+        self.id = uuid.uuid4().hex
+        self.number = workshop.made
+        workshop.made += 1
+        self.share = cpu_share(spec.memory_mib)
+        self.vcpu = max(INIT_VCPU, self.share)
+        """What it counts for on the host while it runs."""
+        self.holds_room = False
+        """Whether that is taken from the host's capacity now; its owner's note."""
+        self.state: State = "starting"
+        self.invocations = 0
+        self.pid: int | None = None
+        self.retiring = False
+        self.gone: asyncio.Future[None] = self._loop.create_future()
+        self._api = RuntimeApi(self)
+        self._key = 0
+        self._child: Child | None = None
+        self._log: LogPipe | None = None
+        self._private: Path | None = None
+        self._status_fd: int | None = None
+        self._ready: asyncio.Future[None] = self._loop.create_future()
+        self._answer: asyncio.Future[Outcome] | None = None
+        self._request_id = ""
+        self._init_error: bytes | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._frozen = False
+        self._cleaning: asyncio.Future[None] | None = None
+
+    @property
+    def finishing(self) -> bool:
+        """It has answered but not yet asked for more: about to be idle."""
+        return self.state == "busy" and self._answer is not None and self._answer.done()
+
+    # ---- one invocation
+
+    async def run(self, job: Job) -> tuple[Outcome, InvocationReport]:
+        """Serve one job, initialising first if need be; raises BenchmarkError if that is not possible at all."""
+        init_ms = None
+        if self.state == "starting":
+            failed, init_ms = await self._initialise(job)
+            if failed is not None:
+                return self._reported(job, failed, time.time_ns(), 0.0, init_ms, None)
+        return await self._invoke(job, init_ms)
+
+    async def _invoke(self, job: Job, init_ms: float | None) -> tuple[Outcome, InvocationReport]:
+        self.state, self._request_id = "busy", job.request_id
+        self._answer = self._loop.create_future()
+        started_ns, tick_ns, cpu_ns = time.time_ns(), time.perf_counter_ns(), self.cpu_ns()
+        self._begin_log(job, keep=init_ms is not None)
+        if self._timer is None:
+            self._timer = self._loop.call_later(self.spec.timeout_s, self.kill, "timeout")
+        if self._child is not None and not self._child.ended.done():
+            deadline_ms = int(self._timer.when() * 1000 + (time.time() - self._loop.time()) * 1000)
+            trace = f"Root=1-{started_ns // 10**9:08x}-{job.request_id.replace('-', '')[:24]};Sampled=0"
+            self._api.give(NextInvocation(job.request_id, job.payload, deadline_ms, self.spec.arn, trace))
+            self._thaw()
+        else:
+            self._answer.set_result(failure(job.request_id, "Runtime.ExitError", "Runtime exited before the call"))
+        outcome = await self._answer
+        used_ns = self.cpu_ns() - cpu_ns
+        self.invocations += 1
+        duration_ms = (time.perf_counter_ns() - tick_ns) / 1e6
+        return self._reported(job, outcome, started_ns, duration_ms, init_ms, used_ns if used_ns >= 0 else None)
+
+    def _begin_log(self, job: Job, keep: bool) -> None:
+        if self._log is None:
+            return
+        if not keep:
+            self._log.drain()
+            self._log.clear()
+        self._log.add(f"START RequestId: {job.request_id} Version: {self.spec.version}\n".encode())
+
+    def _reported(
+        self, job: Job, outcome: Outcome, started_ns: int, duration_ms: float, init_ms: float | None, cpu_ns: int | None
+    ) -> tuple[Outcome, InvocationReport]:
+        report = InvocationReport(
+            request_id=job.request_id,
+            duration_ms=round(duration_ms, 2),
+            # The init phase is billed as well since 2025-08-01 (AWS Compute Blog).
+            billed_ms=math.ceil(duration_ms + (init_ms or 0)),
+            init_ms=None if init_ms is None else round(init_ms, 2),
+            memory_mib=self.spec.memory_mib,
+            max_memory_mib=self._max_memory_mib(),
+            status=outcome.status,
+            cpu_ns=cpu_ns,
+            environment_id=self.id,
+            queued_ns=job.queued_ns,
+            started_ns=started_ns,
+            ended_ns=time.time_ns(),
+            error_type=outcome.error_type,
+        )
+        tail = self._end_log(job, outcome, report)
+        return Outcome(outcome.payload, outcome.status, outcome.error_type, tail), report
+
+    def _end_log(self, job: Job, outcome: Outcome, report: InvocationReport) -> bytes:
+        if self._log is None:
+            return report.line().encode()
+        self._log.drain()
+        if outcome.status == "timeout":
+            self._log.add(f"{job.request_id} Task timed out after {self.spec.timeout_s}.00 seconds\n\n".encode())
+        self._log.add(f"END RequestId: {job.request_id}\n{report.line()}".encode())
+        return self._log.tail()
+
+    # ---- the init phase
+
+    async def _initialise(self, job: Job) -> tuple[Outcome | None, float | None]:
+        """Start the process and wait until it asks for work; returns a failure, if any, and the phase's ms."""
+        port = await self._api.open()
+        begun_ns = await self._spawn(port, throttled=False)
+        if not await self._wait_ready(FREE_INIT_S):
+            await self._start_again(port)
+            begun_ns = 0
+        init_ms = (time.perf_counter_ns() - begun_ns) / 1e6 if begun_ns else None
+        child = self._child
+        if child is not None and child.ended.done():
+            if self.retiring:
+                raise PlatformError(f"function {self.spec.name}: retired while an invocation was running")
+            return self._init_failure(job, child.ended.result()), init_ms
+        self._workshop.controller.throttle(self._key)
+        self._owner.on_initialised(self)
+        return None, init_ms
+
+    async def _wait_ready(self, timeout_s: float | None) -> bool:
+        """Wait for the first /next or the end of the process."""
+        if self._child is None:
+            return True
+        done, _ = await asyncio.wait(
+            {self._ready, self._child.ended}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
+        )
+        return bool(done)
+
+    async def _start_again(self, port: int) -> None:
+        """Lambda's answer to a long init phase: once more, throttled, within the function's timeout."""
+        child, self._child = self._child, None
+        self._workshop.controller.kill(self._key, "init phase too long")
+        if child is not None:
+            await child.ended
+        self._note(f"INIT_REPORT Init Duration: {FREE_INIT_S * 1000:.2f} ms\tPhase: init\tStatus: timeout\n")
+        await self._spawn(port, throttled=True)
+        self._timer = self._loop.call_later(self.spec.timeout_s, self.kill, "timeout")
+        await self._wait_ready(None)
+
+    def _note(self, line: str) -> None:
+        if self._log is not None:
+            self._log.add(line.encode())
+
+    async def _spawn(self, port: int, throttled: bool) -> int:
+        """Start the process; returns the tick at which it was asked for."""
+        shop = self._workshop
+        code = await shop.artefacts.code(self.spec)
+        runtime = await asyncio.shield(shop.runtime)
+        if self.retiring:
+            raise PlatformError(f"function {self.spec.name}: retired before its environment had started")
+        if self._private is None:
+            self._private = shop.sandbox.make_folder(self.id)
+        launch = shop.sandbox.launch(
+            self.spec, code, runtime, self.id, self._private, port, self.number, throttled=throttled
+        )
+        if self._log is not None:
+            self._log.close()
+        self._log = LogPipe()
+        begun_ns = time.perf_counter_ns()
+        try:
+            self._key, child = shop.controller.spawn(launch, self._log.write_end)
+        finally:
+            self._log.close_write_end()
+        self._child = child
+        child.ended.add_done_callback(lambda _: self._on_process_ended(child))
+        await asyncio.wait({child.started, child.ended}, return_when=asyncio.FIRST_COMPLETED)
+        self._watch(child)
+        return begun_ns
+
+    def _watch(self, child: Child) -> None:
+        self._close_status()
+        if child.started.done() and not child.started.cancelled() and not child.ended.done():
+            self.pid = child.started.result()
+            self._status_fd = os.open(f"/proc/{self.pid}/status", os.O_RDONLY)
+
+    def _init_failure(self, job: Job, exit_: Exit) -> Outcome:
+        self._note(f"START RequestId: {job.request_id} Version: {self.spec.version}\n")
+        if self._init_error is not None:
+            return reported_failure(self._init_error, "Runtime.InitError")
+        return exit_outcome(job.request_id, exit_, self.spec.timeout_s)
+
+    # ---- what the runtime says (runtime_api.Runtime)
+
+    def on_next(self) -> None:
+        """Ready, or done with an invocation."""
+        if self.state == "starting":
+            if not self._ready.done():
+                self._ready.set_result(None)
+            return
+        self._cancel_timer()
+        self.state = "idle"
+        self._owner.on_idle(self)
+
+    def on_response(self, request_id: str, body: bytes, error_type: str | None, too_large: bool) -> bool:
+        """Result or error of the invocation under way."""
+        if self._answer is None or self._answer.done() or request_id != self._request_id:
+            return False
+        if too_large:
+            text = "Response payload size exceeded maximum allowed payload size (6291556 bytes)."
+            self._answer.set_result(failure(request_id, "Function.ResponseSizeTooLarge", text))
+        else:
+            self._answer.set_result(Outcome(body) if error_type is None else reported_failure(body, error_type))
+        return True
+
+    def on_init_error(self, body: bytes) -> None:
+        """The handler could not be loaded; the process ends by itself."""
+        self._init_error = body
+
+    # ---- life and death
+
+    def freeze(self) -> None:
+        """Stand still until the next invocation."""
+        if not self._frozen:
+            self._frozen = True
+            self._workshop.controller.freeze(self._key)
+
+    def _thaw(self) -> None:
+        if self._frozen:
+            self._frozen = False
+            self._workshop.controller.thaw(self._key)
+
+    def kill(self, reason: str) -> None:
+        """End the process; `gone` is done when it has been reaped and its port is closed."""
+        if self._child is not None:
+            self._workshop.controller.kill(self._key, reason)
+
+    def retire(self) -> None:
+        """End it for good, whatever it is doing."""
+        self.retiring = True
+        self.kill("retired")
+
+    async def abandon(self) -> None:
+        """Clean up what was made for a process that never came to be."""
+        if self._child is None and not self.gone.done():
+            await self._clean_up()
+
+    def cpu_ns(self) -> int:
+        """CPU clock of the process (clock_getcpuclockid(3)); 0 when there is none."""
+        if self._child is not None and self._child.ended.done():
+            return self._child.ended.result().cpu_ns
+        if self.pid is None:
+            return 0
+        try:
+            return time.clock_gettime_ns((~self.pid << 3) | 2)
+        except OSError:
+            return 0
+
+    def describe(self) -> dict[str, Any]:
+        """For the status page."""
+        state = "frozen" if self._frozen and self.state == "idle" else self.state
+        return {
+            "environment_id": self.id,
+            "function": self.spec.name,
+            "pid": self.pid,
+            "state": state,
+            "invocations": self.invocations,
+            "cpu_ns": self.cpu_ns(),
+            "rss_mib": self._status_mib(b"VmRSS:"),
+            "share": self.share,
+        }
+
+    def _on_process_ended(self, child: Child) -> None:
+        if child is not self._child:
+            return  # an init phase that is being run again
+        self.state = "ended"
+        self._cancel_timer()
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result(exit_outcome(self._request_id, child.ended.result(), self.spec.timeout_s))
+        self._owner.on_ended(self)
+        self._cleaning = asyncio.ensure_future(self._clean_up())
+
+    async def _clean_up(self) -> None:
+        """After the process is reaped: close its port, remove its folder."""
+        await self._api.close()
+        self._close_status()
+        if self._log is not None:
+            self._log.drain()
+            self._log.close()
+        if self._private is not None:
+            await asyncio.to_thread(shutil.rmtree, self._private, ignore_errors=True)
+        self.state, self.pid = "ended", None
+        if not self.gone.done():
+            self.gone.set_result(None)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _max_memory_mib(self) -> int:
+        if self._child is not None and self._child.ended.done():
+            return math.ceil(self._child.ended.result().max_rss_kib / 1024)
+        return self._status_mib(b"VmHWM:") or 0
+
+    def _status_mib(self, name: bytes) -> int | None:
+        """One line of /proc/<pid>/status, kB -> MiB."""
+        if self._status_fd is None:
+            return None
+        try:
+            text = os.pread(self._status_fd, 4096, 0)
+        except ProcessLookupError:
+            return None
+        _, _, rest = text.partition(name)
+        return math.ceil(int(rest.split(maxsplit=1)[0]) / 1024) if rest else None
+
+    def _close_status(self) -> None:
+        if self._status_fd is not None:
+            os.close(self._status_fd)
+            self._status_fd = None
+
+
+def as_error(error: BenchmarkError | OSError, name: str) -> BenchmarkError:
+    """An OSError while starting becomes one of ours."""
+    if isinstance(error, BenchmarkError):
+        return error
+    return PlatformError(f"function {name}: its environment could not be started: {error}")

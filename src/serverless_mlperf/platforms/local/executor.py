@@ -1,0 +1,101 @@
+"""Runs functions: the executor behind the local server's Lambda front."""
+
+import asyncio
+from collections.abc import Sequence
+import os
+from pathlib import Path
+import shutil
+import time
+from typing import Any
+import uuid
+
+from serverless_mlperf.errors import BenchmarkError, PlatformError
+from serverless_mlperf.platforms.local.artefacts import Artefacts
+from serverless_mlperf.platforms.local.controller_client import ControllerClient
+from serverless_mlperf.platforms.local.environment import Workshop
+from serverless_mlperf.platforms.local.event_queue import RETRY_DELAYS_S, EventQueue
+from serverless_mlperf.platforms.local.job import Job, Outcome
+from serverless_mlperf.platforms.local.model import FunctionSpec, Invocation
+from serverless_mlperf.platforms.local.pool import Scheduler
+from serverless_mlperf.platforms.local.runtime import Runtime, prepare_runtime
+from serverless_mlperf.platforms.local.sandbox import ISOLATION, Sandbox, sandbox_uid, scratch_folder
+
+
+class LocalExecutor:
+    """Implements executor_protocol.Executor on the running event loop; `close` leaves no process and no folder."""
+
+    def __init__(self, endpoint_url: str, work_dir: Path, retry_delays_s: Sequence[float] = RETRY_DELAYS_S) -> None:
+        self._uid = sandbox_uid()
+        cores = tuple(sorted(os.sched_getaffinity(0)))
+        self._scratch_dir = scratch_folder(work_dir, self._uid)
+        self._controller = ControllerClient()
+        # Made while the first function is still being deployed.
+        self._runtime: asyncio.Future[Runtime] = asyncio.ensure_future(asyncio.to_thread(prepare_runtime, self._uid))
+        sandbox = Sandbox(endpoint_url, self._scratch_dir, self._uid, cores)
+        workshop = Workshop(sandbox, self._controller, Artefacts(), self._runtime)
+        self._scheduler = Scheduler(workshop, len(cores))
+        self._events = EventQueue(self._scheduler.submit, retry_delays_s)
+        self._closed = False
+
+    async def invoke(self, spec: FunctionSpec, payload: bytes, *, log_tail: bool = False) -> Invocation:
+        """Invoke and wait for the answer.
+
+        Raises ThrottledError at the reserved concurrency, BenchmarkError if the function cannot be run at all.
+        """
+        self._check_open()
+        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        job = Job(str(uuid.uuid4()), payload, "call", time.time_ns(), _resolve, future=future)
+        self._scheduler.submit(spec, job)
+        outcome = await future
+        tail = outcome.log_tail if log_tail else b""
+        return Invocation(job.request_id, outcome.payload, outcome.function_error, tail, spec.version)
+
+    def submit_event(self, spec: FunctionSpec, payload: bytes) -> str:
+        """Accept an asynchronous invocation; returns its request id at once."""
+        self._check_open()
+        request_id = str(uuid.uuid4())
+        self._events.accept(spec, request_id, payload, time.time_ns())
+        return request_id
+
+    async def retire(self, function_name: str) -> None:
+        """End all environments of a function; returns when they are reaped."""
+        self._events.forget(function_name)
+        await self._scheduler.retire(function_name)
+
+    def reports(self, function_name: str) -> list[dict[str, Any]]:
+        """REPORT lines of a function as values, in order; they outlive the function."""
+        return [report.as_dict() for report in self._scheduler.reports.get(function_name, ())]
+
+    def status(self) -> dict[str, Any]:
+        """Environments, counters, and what the isolation is worth."""
+        return {
+            **self._scheduler.status(),
+            "events": dict(self._events.counts),
+            "isolation": ISOLATION,
+            "uid": self._uid,
+            "controller": {"pid": self._controller.pid, "cpu_ns": self._controller.cpu_ns()},
+        }
+
+    async def close(self) -> None:
+        """End everything that was started."""
+        if self._closed:
+            return
+        self._closed = True
+        self._events.close()
+        await self._scheduler.close()
+        await self._controller.close()
+        await asyncio.wait([self._runtime])
+        await asyncio.to_thread(shutil.rmtree, self._scratch_dir, ignore_errors=True)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise PlatformError("local platform: it is shutting down; start the server again")
+
+
+def _resolve(job: Job, outcome: Outcome | BenchmarkError) -> None:
+    if job.future is None or job.future.done():
+        return  # the caller has gone away
+    if isinstance(outcome, Outcome):
+        job.future.set_result(outcome)
+    else:
+        job.future.set_exception(outcome)

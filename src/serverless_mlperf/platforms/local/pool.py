@@ -1,0 +1,224 @@
+"""Which environment serves which job: warm reuse, concurrency limits, the host's bound."""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator
+from itertools import count
+from typing import Any, Final
+
+from serverless_mlperf.errors import BenchmarkError, PlatformError
+from serverless_mlperf.platforms.local.environment import Environment, Workshop, as_error
+from serverless_mlperf.platforms.local.host import INIT_VCPU, Capacity, most_at_once
+from serverless_mlperf.platforms.local.job import Job
+from serverless_mlperf.platforms.local.logs import InvocationReport
+from serverless_mlperf.platforms.local.model import FunctionSpec, ThrottledError, cpu_share
+
+REPORTS_KEPT: Final = 100_000
+
+
+class FunctionPool:
+    """Environments and waiting jobs of one function."""
+
+    def __init__(self, spec: FunctionSpec, cores: int) -> None:
+        self.spec = spec
+        self.waiting: deque[Job] = deque()
+        self.environments: set[Environment] = set()
+        self.idle: list[Environment] = []
+        """Most recently used last."""
+        self.active = 0
+        """Environments in an invocation or in their init phase."""
+        self._cores = cores
+
+    @property
+    def limit(self) -> int:
+        """Environments that may be active at once; more than the host can run would only wait for each other."""
+        host = most_at_once(self.spec.memory_mib, self._cores)
+        reserved = self.spec.reserved_concurrency
+        return host if reserved is None else min(host, reserved)
+
+    @property
+    def in_flight_calls(self) -> int:
+        """What counts against reserved concurrency: what runs, and the calls that wait for the host."""
+        return self.active + sum(job.kind == "call" for job in self.waiting)
+
+    @property
+    def ready(self) -> bool:
+        """Whether a waiting job may start.
+
+        It does not while an environment is about to become idle: a caller that sends its next invocation as soon as
+        it has an answer would else start a second environment.
+        """
+        if not self.waiting or self.active >= self.limit:
+            return False
+        return bool(self.idle) or not any(environment.finishing for environment in self.environments)
+
+    def environment_for(self, job: Job) -> Environment | None:
+        """The idle environment used last, or None where a new one shall be started."""
+        if job.needs_new or not self.idle:
+            job.needs_new = True
+            return None
+        return self.idle[-1]
+
+
+class Scheduler:
+    """Gives jobs to environments in the order of their arrival; implements environment.Owner."""
+
+    def __init__(self, workshop: Workshop, cores: int) -> None:
+        self.capacity = Capacity(cores)
+        self.pools: dict[str, FunctionPool] = {}
+        self.reports: dict[str, deque[InvocationReport]] = {}
+        self.cold_starts = 0
+        self._workshop = workshop
+        self._orders = count()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def submit(self, spec: FunctionSpec, job: Job) -> None:
+        """Accept a job; raises ThrottledError for a call beyond the reserved concurrency."""
+        pool = self._pool(spec)
+        if job.kind == "call" and spec.reserved_concurrency is not None:
+            self._check_concurrency(pool, spec.reserved_concurrency)
+        job.order, job.needs_new = next(self._orders), False
+        pool.waiting.append(job)
+        self.schedule()
+
+    def schedule(self) -> None:
+        """Start whatever may start now."""
+        while (choice := self._choose()) is not None:
+            self._start(*choice)
+
+    async def retire(self, name: str) -> None:
+        """End a function's environments and give up what waits; done when nothing is left of it."""
+        pool = self.pools.pop(name, None)
+        if pool is None:
+            return
+        for job in pool.waiting:
+            job.finish(job, PlatformError(f"function {name}: deleted while an invocation was waiting"))
+        pool.waiting.clear()
+        await self._end(list(pool.environments))
+
+    async def close(self) -> None:
+        """End every function."""
+        for name in list(self.pools):
+            await self.retire(name)
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def environments(self) -> Iterator[Environment]:
+        """All that exist."""
+        for pool in self.pools.values():
+            yield from pool.environments
+
+    def status(self) -> dict[str, Any]:
+        """Counters and environments, for the status page."""
+        return {
+            "environments": [environment.describe() for environment in self.environments()],
+            "functions": {
+                name: {"active": pool.active, "idle": len(pool.idle), "waiting": len(pool.waiting), "limit": pool.limit}
+                for name, pool in self.pools.items()
+            },
+            "cold_starts": self.cold_starts,
+            "running": self.capacity.running,
+            "used_vcpu": round(self.capacity.used_vcpu, 3),
+        }
+
+    # ---- environment.Owner
+
+    def on_initialised(self, environment: Environment) -> None:
+        """Its init phase is over: what it does not need any more is given to others."""
+        self.capacity.change(environment.vcpu, environment.share)
+        environment.vcpu = environment.share
+        self.schedule()
+
+    def on_idle(self, environment: Environment) -> None:
+        """Give it the next job, or freeze it."""
+        self._release(environment)
+        pool = self.pools.get(environment.spec.name)
+        if environment.retiring or pool is None or pool.spec.revision_id != environment.spec.revision_id:
+            environment.retire()
+            self.schedule()
+            return
+        pool.idle.append(environment)
+        self.schedule()
+        if environment in pool.idle:
+            environment.freeze()
+
+    def on_ended(self, environment: Environment) -> None:
+        """Forget it."""
+        pool = self.pools.get(environment.spec.name)
+        if pool is not None:
+            pool.environments.discard(environment)
+            if environment in pool.idle:
+                pool.idle.remove(environment)
+        self._release(environment)
+        self.schedule()
+
+    # ---- inner works
+
+    def _pool(self, spec: FunctionSpec) -> FunctionPool:
+        pool = self.pools.get(spec.name)
+        if pool is None:
+            pool = self.pools[spec.name] = FunctionPool(spec, self.capacity.cores)
+        elif pool.spec.revision_id != spec.revision_id:
+            stale, pool.idle = pool.idle, []
+            for environment in stale:
+                environment.retire()
+        pool.spec = spec
+        return pool
+
+    def _check_concurrency(self, pool: FunctionPool, reserved: int) -> None:
+        if pool.in_flight_calls >= reserved:
+            raise ThrottledError(f"function {pool.spec.name}: {reserved} invocations are under way: its reserved limit")
+
+    def _choose(self) -> tuple[FunctionPool, Environment | None] | None:
+        """The oldest job whose function may run one more, if the host has room for it; nothing overtakes it."""
+        able = [pool for pool in self.pools.values() if pool.ready]
+        if not able:
+            return None
+        pool = min(able, key=lambda candidate: candidate.waiting[0].order)
+        environment = pool.environment_for(pool.waiting[0])
+        share = cpu_share(pool.spec.memory_mib)
+        vcpu = environment.vcpu if environment else max(INIT_VCPU, share)
+        return (pool, environment) if self.capacity.fits(vcpu) else None
+
+    def _start(self, pool: FunctionPool, environment: Environment | None) -> None:
+        job = pool.waiting.popleft()
+        if environment is None:
+            environment = Environment(pool.spec, self._workshop, self)
+            pool.environments.add(environment)
+            self.cold_starts += 1
+        else:
+            pool.idle.remove(environment)
+        pool.active += 1
+        environment.holds_room = True
+        self.capacity.take(environment.vcpu)
+        task = asyncio.ensure_future(self._run(environment, job))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, environment: Environment, job: Job) -> None:
+        name = environment.spec.name
+        try:
+            outcome, report = await environment.run(job)
+        except (BenchmarkError, OSError) as error:
+            environment.retire()
+            await environment.abandon()
+            self.on_ended(environment)
+            job.finish(job, as_error(error, name))
+            return
+        self.reports.setdefault(name, deque(maxlen=REPORTS_KEPT)).append(report)
+        job.finish(job, outcome)
+
+    def _release(self, environment: Environment) -> None:
+        if not environment.holds_room:
+            return
+        environment.holds_room = False
+        self.capacity.give_back(environment.vcpu)
+        pool = self.pools.get(environment.spec.name)
+        if pool is not None:
+            pool.active -= 1
+
+    async def _end(self, environments: list[Environment]) -> None:
+        for environment in environments:
+            environment.retire()
+        if environments:
+            await asyncio.wait([environment.gone for environment in environments])

@@ -1,0 +1,155 @@
+"""How an environment's process is set up: user, command line, Lambda's variables, private folders."""
+
+from dataclasses import dataclass
+import os
+from pathlib import Path
+import shutil
+import tempfile
+from typing import Final
+
+from serverless_mlperf.cache import cache_dir
+from serverless_mlperf.platforms.local.artefacts import Code
+from serverless_mlperf.platforms.local.controller_client import Launch, own_nice
+from serverless_mlperf.platforms.local.model import REGION, FunctionSpec, cpu_share, visible_cores
+from serverless_mlperf.platforms.local.runtime import PYTHON, Runtime
+from serverless_mlperf.platforms.local.storehouse import reachable_by
+
+NOBODY: Final = 65534
+ISOLATION: Final = {
+    "process": "own session, no new privileges, dies with the server",
+    "network": "shared with the host",
+    "filesystem": "host's, by permission bits; /tmp is not isolated: TMPDIR and HOME name a private folder",
+    "memory": "watched every 100 ms",
+    "cpu": "SIGSTOP/SIGCONT controller, 20 ms period",
+}
+
+
+def sandbox_uid() -> int:
+    """The user functions run as: never root."""
+    return NOBODY if os.geteuid() == 0 else os.geteuid()
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """Makes the launches of one server's environments."""
+
+    endpoint_url: str
+    scratch_dir: Path
+    """Reachable for the sandbox's user."""
+    uid: int
+    host_cores: tuple[int, ...]
+
+    def make_folder(self, environment_id: str) -> Path:
+        """Make an environment's private folder, where its TMPDIR and HOME are; blocking, but short."""
+        private = self.scratch_dir / f"env-{environment_id}"
+        (private / "tmp").mkdir(parents=True)
+        for folder in (private, private / "tmp"):
+            folder.chmod(0o700)
+            os.chown(folder, self.uid, -1)
+        return private
+
+    def cores(self, memory_mib: int, turn: int) -> tuple[int, ...]:
+        """Cores an environment of this size sees; on a larger host successive ones get different cores."""
+        count = min(visible_cores(memory_mib), len(self.host_cores))
+        return tuple(sorted(self.host_cores[(turn * count + n) % len(self.host_cores)] for n in range(count)))
+
+    def launch(
+        self,
+        spec: FunctionSpec,
+        code: Code,
+        runtime: Runtime,
+        name: str,
+        private: Path,
+        port: int,
+        turn: int,
+        *,
+        throttled: bool,
+    ) -> Launch:
+        """Everything the controller needs to start one environment."""
+        return Launch(
+            # -S: no site-packages of the host; -m so that ps and /proc name Amazon's runtime client.
+            argv=(str(runtime.python), "-S", "-m", "awslambdaric", spec.handler),
+            env=self._variables(spec, code, runtime, name, private, port),
+            cwd=str(code.task_root),
+            uid=self.uid,
+            cores=self.cores(spec.memory_mib, turn),
+            share=cpu_share(spec.memory_mib),
+            memory_bytes=spec.memory_mib * 2**20,
+            throttled=throttled,
+            nice=own_nice(),
+        )
+
+    def _variables(
+        self, spec: FunctionSpec, code: Code, runtime: Runtime, name: str, private: Path, port: int
+    ) -> dict[str, str]:
+        """Lambda's variables (AWS, lambda/latest/dg/configuration-envvars) and nothing of the host's."""
+        layers = list(reversed(code.layers))  # on a path the first wins, when merged the last does
+        return {
+            "PATH": ":".join([*(f"{layer}/bin" for layer in layers), "/usr/local/bin:/usr/bin:/bin"]),
+            "LD_LIBRARY_PATH": _library_path(code, layers, runtime),
+            "PYTHONPATH": _module_path(code, layers, runtime),
+            "PYTHONDONTWRITEBYTECODE": "1",  # code is read-only, as on Lambda
+            "LANG": "en_US.UTF-8",
+            "PYTHONUTF8": "1",  # the locale above need not exist on this host
+            "TZ": ":UTC",
+            "HOME": str(private),
+            "TMPDIR": str(private / "tmp"),
+            "AWS_ACCESS_KEY_ID": "local",
+            "AWS_SECRET_ACCESS_KEY": "local",
+            "AWS_SESSION_TOKEN": "local",
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_ENDPOINT_URL": self.endpoint_url,
+            "AWS_ALLOW_HTTP": "true",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_EXECUTION_ENV": f"AWS_Lambda_{PYTHON}",
+            "AWS_LAMBDA_FUNCTION_NAME": spec.name,
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(spec.memory_mib),
+            "AWS_LAMBDA_FUNCTION_VERSION": spec.version,
+            "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+            "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{spec.name}",
+            "AWS_LAMBDA_LOG_STREAM_NAME": name,
+            **spec.environment,
+            # What the platform itself stands on cannot be overridden.
+            "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{port}",
+            "LAMBDA_TASK_ROOT": str(code.task_root),
+            "LAMBDA_RUNTIME_DIR": str(runtime.site_dir),
+            "_HANDLER": spec.handler,
+        }
+
+
+def _module_path(code: Code, layers: list[Path], runtime: Runtime) -> str:
+    """Lambda's order: the task, the layers' site-packages, the layers' `python`, the runtime."""
+    site_packages = [layer / "python" / "lib" / PYTHON / "site-packages" for layer in layers]
+    candidates = [code.task_root, *site_packages, *(layer / "python" for layer in layers), runtime.site_dir]
+    return ":".join(str(path) for path in candidates if path.is_dir())
+
+
+def _library_path(code: Code, layers: list[Path], runtime: Runtime) -> str:
+    candidates = [runtime.library_dir, code.task_root / "lib", *(layer / "lib" for layer in layers)]
+    return ":".join(str(path) for path in candidates if path is not None and path.is_dir())
+
+
+def scratch_folder(work_dir: Path, uid: int) -> Path:
+    """A folder for the environments' private folders that their user can reach; ours to remove.
+
+    Below the server's working folder if possible, else below the cache: root's temporary folders are often closed.
+    """
+    if os.access(work_dir, os.W_OK) and reachable_by(work_dir / "environment", uid):
+        parent = work_dir
+    else:
+        parent = cache_dir() / "environments"
+        parent.mkdir(exist_ok=True)
+        parent.chmod(0o755)
+        _remove_leftovers(parent)
+    scratch = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=parent))
+    scratch.chmod(0o711)
+    return scratch
+
+
+def _remove_leftovers(parent: Path) -> None:
+    """Remove folders of servers that were killed and could not do it themselves."""
+    for folder in parent.iterdir():
+        pid = folder.name.partition("-")[0]
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+            shutil.rmtree(folder, ignore_errors=True)
