@@ -110,7 +110,7 @@ class Experiment:
             result = self._keep(outcome, run)
             if not outcome.validity.transient:
                 break
-            progress.event({"event": "retry", "reasons": list(result.reasons)})
+            progress.event({"event": "retry", "reasons": "; ".join(result.reasons)})
         self._console.print(block(result))
         return result
 

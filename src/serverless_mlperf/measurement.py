@@ -83,7 +83,7 @@ def measure_run(
         usage_before=usage_before,
         usage_after=usage_after,
         reports=tuple(by_request[r.request_id] for r in records if r.request_id in by_request),
-        validity=verdict(driver, before.share, after.share, usage_after, median_service_ns(records)),
+        validity=verdict(driver, before.delivered_share, after.delivered_share, usage_after, median_service_ns(records)),
     )
 
 

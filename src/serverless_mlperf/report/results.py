@@ -1,0 +1,69 @@
+"""The row of one measured run: what the table, results.csv and summary.json show."""
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Self
+
+
+@dataclass(frozen=True, slots=True)
+class CellResult:
+    """One run of one cell. Optional figures are None where there is no data, never 0."""
+
+    task: str
+    engine_and_format: str
+    memory_mib: int
+    model_name: str
+    run: int
+    p50_ms: float | None
+    """`forward` in the function, warm queries: the seed's latency."""
+    p90_ms: float | None
+    mean_ms: float | None
+    stddev_ms: float | None
+    qps_seed: float | None
+    """Files / (last finish - first start), by the functions' clocks."""
+    qps_loadgen: float | None
+    """Samples / completion of the last one, by LoadGen's clock."""
+    completion_p50_ms: float | None
+    """Completion time in the burst: all samples are sent at once, so this is no latency."""
+    completion_p90_ms: float | None
+    files: int
+    time_difference_s: float | None
+    cold: int
+    warm: int
+    environments: int
+    init_ms: float | None
+    share_predicted_ms: float | None
+    """Modelled: mean forward if only the CPU share counted."""
+    quota_predicted_ms: float | None
+    """Modelled: mean forward under the share as a budget per 20 ms."""
+    function_cpu_ms: float | None
+    forward_cpu_ms: float | None
+    platform_cpu_ms: float | None
+    client_cpu_ms: float | None
+    lost: int
+    duplicates: int
+    errors: int
+    valid: bool
+    tries: int
+    top1: float | None = None
+    top5: float | None = None
+    ap: float | None = None
+    ap50: float | None = None
+    accuracy_samples: int = 0
+    reasons: tuple[str, ...] = ()
+    calibration_before: float | None = None
+    calibration_after: float | None = None
+    billed_ms_mean: float | None = None
+    max_memory_mib: int | None = None
+    phases_ms: dict[str, float] = field(default_factory=dict)
+    engine: dict[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for summary.json."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Read `to_dict` back; keys of later schemas are ignored."""
+        known = {f.name for f in fields(cls)}
+        kept = {k: v for k, v in values.items() if k in known}
+        return cls(**{**kept, "reasons": tuple(kept.get("reasons", ()))})

@@ -1,0 +1,148 @@
+"""The seed's block per cell, and the tables of all cells."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from serverless_mlperf.report.results import CellResult
+
+NO_DATA: Final = "-"
+TABLE_WIDTH: Final = 110
+"""Of the tables when the output is no terminal; a pipe has no width of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: heading, what it shows, and its line in the legend."""
+
+    heading: str
+    cell: Callable[[CellResult], str]
+    legend: str = ""
+    justify: Literal["left", "right"] = "right"
+
+
+def block(result: CellResult) -> str:
+    """The seed's block, word for word, and our lines below it."""
+    return "\n".join((*_seed_lines(result), *_our_lines(result)))
+
+
+def _seed_lines(result: CellResult) -> tuple[str, ...]:
+    return (
+        "**********benchmarked unit***********",
+        f"benchmark {result.model_name}",
+        f"memory {result.memory_mib}",
+        f"latencyes 50% -> {_raw(result.p50_ms)} 90% -> {_raw(result.p90_ms)}",
+        f"QPS: {_raw(result.qps_seed)}",
+        f"number of files: {result.files}",
+        f"Time difference {_raw(result.time_difference_s)} s",
+    )
+
+
+def _our_lines(result: CellResult) -> tuple[str, ...]:
+    r = result
+    return (
+        f"  completion in the burst 50% {_ms(r.completion_p50_ms)} 90% {_ms(r.completion_p90_ms)}, "
+        f"LoadGen {_number(r.qps_loadgen)} samples/s",
+        f"  {r.warm} warm and {r.cold} cold queries on {r.environments} environments, init {_ms(r.init_ms)}",
+        f"  forward mean {_ms(r.mean_ms)}; modelled from {_ms(r.forward_cpu_ms)} CPU: "
+        f"share {_ms(r.share_predicted_ms)}, 20 ms quota {_ms(r.quota_predicted_ms)}",
+        f"  CPU per query: function {_ms(r.function_cpu_ms)}, platform {_ms(r.platform_cpu_ms)}, "
+        f"client {_ms(r.client_cpu_ms)}; billed {_ms(r.billed_ms_mean)}, memory {_text(r.max_memory_mib)} MiB",
+        f"  lost {r.lost}, duplicates {r.duplicates}, errors {r.errors}; {_accuracy(r)}",
+        f"  host delivered {_percent(r.calibration_before)} of its CPU before, {_percent(r.calibration_after)} after; "
+        f"tries {r.tries}",
+        f"  {_verdict(r)}",
+        *(f"    {reason}" for reason in r.reasons),
+    )
+
+
+def _verdict(result: CellResult) -> str:
+    return "VALID" if result.valid else "INVALID"
+
+
+def _accuracy(result: CellResult) -> str:
+    if result.task == "classification":
+        return f"Top-1 {_number(result.top1, 3)}, Top-5 {_number(result.top5, 3)} over {result.accuracy_samples} images"
+    return f"AP {_number(result.ap, 3)}, AP50 {_number(result.ap50, 3)} over {result.accuracy_samples} images"
+
+
+def _score(result: CellResult) -> str:
+    return _number(result.top1 if result.task == "classification" else result.ap50, 3)
+
+
+def _raw(value: float | None) -> str:
+    return NO_DATA if value is None else repr(value)
+
+
+def _text(value: object) -> str:
+    return NO_DATA if value is None else str(value)
+
+
+def _number(value: float | None, digits: int = 1) -> str:
+    return NO_DATA if value is None else f"{value:.{digits}f}"
+
+
+def _ms(value: float | None) -> str:
+    return f"{_number(value)} ms"
+
+
+def _percent(value: float | None) -> str:
+    return NO_DATA if value is None else f"{value:.0%}"
+
+
+NAMING: Final = (
+    Column("benchmark", lambda r: r.model_name, justify="left"),
+    Column("MB", lambda r: str(r.memory_mib), "memory size"),
+)
+SPEED: Final = (
+    Column("p50", lambda r: _number(r.p50_ms), "median of forward in the function, ms, warm queries"),
+    Column("p90", lambda r: _number(r.p90_ms)),
+    Column("mean", lambda r: _number(r.mean_ms), "mean of forward, ms, beside the two modelled columns"),
+    Column("share*", lambda r: _number(r.share_predicted_ms), "modelled: its CPU-ms / share of the memory size"),
+    Column("quota*", lambda r: _number(r.quota_predicted_ms), "modelled: the same CPU-ms under a budget per 20 ms"),
+    Column("QPS", lambda r: _number(r.qps_seed), "files / (last finish - first start), as in the seed"),
+    Column("LG QPS", lambda r: _number(r.qps_loadgen), "LoadGen: samples / completion of the last one"),
+    Column("init", lambda r: _number(r.init_ms, 0), "init phase of a cold start, ms, median"),
+    Column("accuracy", _score, "Top-1, or AP50 of the detector, over the images that were queried"),
+    Column("verdict", _verdict, justify="left"),
+)
+EVIDENCE: Final = (
+    Column("cold/warm", lambda r: f"{r.cold}/{r.warm}", "queries in the measured window"),
+    Column("envs", lambda r: str(r.environments), "environments that served them"),
+    Column("CPU fn", lambda r: _number(r.function_cpu_ms), "CPU-ms per query of the function"),
+    Column("CPU plat", lambda r: _number(r.platform_cpu_ms), "of the local platform's server, warm-up included"),
+    Column("CPU cli", lambda r: _number(r.client_cpu_ms), "of LoadGen and its driver"),
+    Column("lost", lambda r: str(r.lost)),
+    Column("dup", lambda r: str(r.duplicates), "second executions"),
+    Column("err", lambda r: str(r.errors)),
+    Column(
+        "host", lambda r: f"{_percent(r.calibration_before)}/{_percent(r.calibration_after)}", "CPU the host delivered"
+    ),
+    Column("tries", lambda r: str(r.tries)),
+)
+
+
+def print_table(results: Sequence[CellResult], console: Console) -> None:
+    """Print what was measured, and the evidence for it, with a legend each."""
+    wide = Console(file=console.file, width=max(TABLE_WIDTH, console.width))
+    for title, columns in (("measured", SPEED), ("evidence", EVIDENCE)):
+        console.print(
+            _table(title, (*NAMING, *columns), results), width=max(TABLE_WIDTH, console.width), soft_wrap=True
+        )
+        legend = "; ".join(f"{c.heading}: {c.legend}" for c in (*NAMING, *columns) if c.legend)
+        console.print(legend, markup=False, highlight=False)
+    valid = sum(r.valid for r in results)
+    console.print(f"{len(results)} runs measured, {valid} VALID, {len(results) - valid} INVALID", highlight=False)
+
+
+def _table(title: str, columns: Sequence[Column], results: Sequence[CellResult]) -> Table:
+    table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column.heading, justify=column.justify, no_wrap=True)
+    for result in results:
+        table.add_row(*(column.cell(result) for column in columns))
+    return table
