@@ -159,15 +159,11 @@ def models_verify(
 @local_app.command("serve")
 def local_serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0: any free one.")] = 4566,
-    data: Annotated[
-        Path | None, typer.Option(help="Folder that keeps buckets and functions; default: temporary.")
-    ] = None,
 ) -> None:
     """Serve S3, SQS and Lambda on 127.0.0.1 until Ctrl-C."""
     from serverless_mlperf.platforms.local.service import main as serve
 
-    arguments = ["--port", str(port), *(["--data", str(data)] if data else [])]
-    raise typer.Exit(serve(arguments))
+    raise typer.Exit(serve(["--port", str(port)]))
 
 
 @app.command()

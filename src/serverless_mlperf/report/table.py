@@ -11,7 +11,7 @@ from rich.table import Table
 from serverless_mlperf.report.results import CellResult
 
 NO_DATA: Final = "-"
-TABLE_WIDTH: Final = 110
+TABLE_WIDTH: Final = 140
 """Of the tables when the output is no terminal; a pipe has no width of its own."""
 
 
@@ -101,46 +101,39 @@ NAMING: Final = (
 SPEED: Final = (
     Column("p50", lambda r: _number(r.p50_ms), "median of forward in the function, ms, warm queries"),
     Column("p90", lambda r: _number(r.p90_ms)),
-    Column("mean", lambda r: _number(r.mean_ms), "mean of forward, ms, beside the two modelled columns"),
-    Column("share*", lambda r: _number(r.share_predicted_ms), "modelled: its CPU-ms / share of the memory size"),
-    Column("quota*", lambda r: _number(r.quota_predicted_ms), "modelled: the same CPU-ms under a budget per 20 ms"),
+    Column("mean", lambda r: _number(r.mean_ms), "of forward, ms"),
+    Column("share*", lambda r: _number(r.share_predicted_ms), "modelled mean: CPU-ms of forward / share of the size"),
+    Column("quota*", lambda r: _number(r.quota_predicted_ms), "modelled mean: the same CPU-ms under a 20 ms quota"),
     Column("QPS", lambda r: _number(r.qps_seed), "files / (last finish - first start), as in the seed"),
-    Column("LG QPS", lambda r: _number(r.qps_loadgen), "LoadGen: samples / completion of the last one"),
+    Column("LG", lambda r: _number(r.qps_loadgen), "LoadGen's QPS: samples / completion of the last one"),
     Column("init", lambda r: _number(r.init_ms, 0), "init phase of a cold start, ms, median"),
-    Column("accuracy", _score, "Top-1, or AP50 of the detector, over the images that were queried"),
-    Column("verdict", _verdict, justify="left"),
 )
 EVIDENCE: Final = (
-    Column("cold/warm", lambda r: f"{r.cold}/{r.warm}", "queries in the measured window"),
-    Column("envs", lambda r: str(r.environments), "environments that served them"),
-    Column("CPU fn", lambda r: _number(r.function_cpu_ms), "CPU-ms per query of the function"),
-    Column("CPU plat", lambda r: _number(r.platform_cpu_ms), "of the local platform's server, warm-up included"),
-    Column("CPU cli", lambda r: _number(r.client_cpu_ms), "of LoadGen and its driver"),
-    Column("lost", lambda r: str(r.lost)),
-    Column("dup", lambda r: str(r.duplicates), "second executions"),
-    Column("err", lambda r: str(r.errors)),
-    Column(
-        "host", lambda r: f"{_percent(r.calibration_before)}/{_percent(r.calibration_after)}", "CPU the host delivered"
-    ),
-    Column("tries", lambda r: str(r.tries)),
+    Column("c/w", lambda r: f"{r.cold}/{r.warm}", "cold and warm queries in the measured window"),
+    Column("env", lambda r: str(r.environments), "environments that served them"),
+    Column("fn", lambda r: _number(r.function_cpu_ms), "CPU-ms per query of the function"),
+    Column("pl", lambda r: _number(r.platform_cpu_ms), "of the platform's server, warm-up included"),
+    Column("cl", lambda r: _number(r.client_cpu_ms), "of LoadGen and its driver"),
+    Column("l/d/e", lambda r: f"{r.lost}/{r.duplicates}/{r.errors}", "lost, second executions, errors"),
+    Column("score", _score, "Top-1, or AP50 of the detector, over the images queried"),
+    Column("verdict", _verdict, justify="left"),
 )
 
 
 def print_table(results: Sequence[CellResult], console: Console) -> None:
-    """Print what was measured, and the evidence for it, with a legend each."""
-    wide = Console(file=console.file, width=max(TABLE_WIDTH, console.width))
-    for title, columns in (("measured", SPEED), ("evidence", EVIDENCE)):
-        console.print(
-            _table(title, (*NAMING, *columns), results), width=max(TABLE_WIDTH, console.width), soft_wrap=True
-        )
-        legend = "; ".join(f"{c.heading}: {c.legend}" for c in (*NAMING, *columns) if c.legend)
-        console.print(legend, markup=False, highlight=False)
+    """Print one table of all runs with its legend; two on a terminal too narrow for it."""
+    narrow = console.is_terminal and console.width < TABLE_WIDTH
+    out = console if narrow else Console(file=console.file, width=max(TABLE_WIDTH, console.width))
+    for columns in (SPEED, EVIDENCE) if narrow else ((*SPEED, *EVIDENCE),):
+        out.print(_table((*NAMING, *columns), results))
+    legend = "; ".join(f"{c.heading}: {c.legend}" for c in (*NAMING, *SPEED, *EVIDENCE) if c.legend)
+    out.print(legend, markup=False, highlight=False)
     valid = sum(r.valid for r in results)
-    console.print(f"{len(results)} runs measured, {valid} VALID, {len(results) - valid} INVALID", highlight=False)
+    out.print(f"{len(results)} runs measured, {valid} VALID, {len(results) - valid} INVALID", highlight=False)
 
 
-def _table(title: str, columns: Sequence[Column], results: Sequence[CellResult]) -> Table:
-    table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False)
+def _table(columns: Sequence[Column], results: Sequence[CellResult]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for column in columns:
         table.add_column(column.heading, justify=column.justify, no_wrap=True)
     for result in results:

@@ -1,0 +1,30 @@
+"""The seam between the front (S3, SQS, Lambda control) and what runs functions."""
+
+from typing import Any, Protocol
+
+from serverless_mlperf.platforms.local.model import FunctionSpec, Invocation
+
+
+class Executor(Protocol):
+    """Runs functions; used from one event loop, closed by who made it.
+
+    `submit_event`, `reports` and `status` return at once.
+    """
+
+    async def invoke(self, spec: FunctionSpec, payload: bytes, *, log_tail: bool = False) -> Invocation:
+        """Invoke and wait for the answer; raises ThrottledError at the reserved concurrency."""
+
+    def submit_event(self, spec: FunctionSpec, payload: bytes) -> str:
+        """Accept an asynchronous invocation, retried as the spec says; returns its request id."""
+
+    async def retire(self, function_name: str) -> None:
+        """End all environments of a function and drop its waiting events."""
+
+    def reports(self, function_name: str) -> list[dict[str, Any]]:
+        """REPORT lines of a function as values, in order."""
+
+    def status(self) -> dict[str, Any]:
+        """Environments and counters."""
+
+    async def close(self) -> None:
+        """End everything that was started; idempotent."""

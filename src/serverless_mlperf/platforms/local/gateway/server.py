@@ -1,0 +1,106 @@
+"""The local platform's one server: routes to S3, SQS and Lambda, and tells what it costs itself."""
+
+import asyncio
+from collections.abc import Callable
+import json
+import os
+from pathlib import Path
+import time
+from typing import Any, Final
+
+from serverless_mlperf.errors import HostError
+from serverless_mlperf.platforms.local.executor_protocol import Executor
+from serverless_mlperf.platforms.local.gateway.http import HttpConnection, Request, Response, serve_http
+from serverless_mlperf.platforms.local.gateway.lambda_api import LambdaApi
+from serverless_mlperf.platforms.local.gateway.lambda_store import ZipFolder
+from serverless_mlperf.platforms.local.gateway.notifications import Notifier
+from serverless_mlperf.platforms.local.gateway.s3_api import S3Api
+from serverless_mlperf.platforms.local.gateway.s3_store import ObjectStore
+from serverless_mlperf.platforms.local.gateway.sqs import SqsApi
+
+LAG_PROBE_S: Final = 0.01
+JSON: Final = {"content-type": "application/json"}
+MakeExecutor = Callable[[str, Path], Executor]
+"""Endpoint URL and a work folder -> the executor."""
+
+
+class LagProbe:
+    """How late the event loop is: it would be measured as the functions' latency."""
+
+    def __init__(self) -> None:
+        self._late_ns: list[int] = []
+
+    async def run(self) -> None:
+        """Sleep again and again and note how much later it wakes."""
+        while True:
+            due_ns = time.monotonic_ns() + int(LAG_PROBE_S * 1e9)
+            await asyncio.sleep(LAG_PROBE_S)
+            self._late_ns.append(max(0, time.monotonic_ns() - due_ns))
+
+    def take(self) -> dict[str, int | None]:
+        """99th percentile and maximum since the last call; None without a sample."""
+        late_ns, self._late_ns = sorted(self._late_ns), []
+        if not late_ns:
+            return {"p99": None, "max": None}
+        return {"p99": late_ns[min(len(late_ns) - 1, int(len(late_ns) * 0.99))], "max": late_ns[-1]}
+
+
+class LocalServer:
+    """Owns the listening socket, the executor and all state; an async context manager."""
+
+    def __init__(self, port: int, work_dir: Path, make_executor: MakeExecutor) -> None:
+        self._wanted_port = port
+        self._work_dir = work_dir
+        self._make_executor = make_executor
+        self._probe = LagProbe()
+        self.port = 0
+
+    async def __aenter__(self) -> "LocalServer":
+        try:
+            self._listener, self._connections = await serve_http(self._handle, self._wanted_port)
+        except OSError as error:
+            raise HostError(f"port {self._wanted_port}: {error.strerror}; choose another --port") from error
+        self.port = self._listener.sockets[0].getsockname()[1]
+        url = f"http://127.0.0.1:{self.port}"
+        self._executor = self._make_executor(url, self._work_dir)
+        self._sqs = SqsApi()
+        self._sqs.base_url = url
+        store = ObjectStore()
+        self._lambda = LambdaApi(store, ZipFolder(self._work_dir / "zips"), self._executor)
+        self._s3 = S3Api(store, Notifier(self._lambda.tell, self._sqs.tell))
+        self._probing = asyncio.get_running_loop().create_task(self._probe.run())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._probing.cancel()
+        self._listener.close()
+        await self._executor.close()
+        for connection in list[HttpConnection](self._connections):
+            connection.close()
+
+    async def _handle(self, request: Request) -> Response:
+        if "x-amz-target" in request.headers:
+            return await self._sqs.handle(request)
+        if LambdaApi.takes(request.path):
+            return await self._lambda.handle(request)
+        if request.path.startswith("/_platform/"):
+            return self._platform(request)
+        return await self._s3.handle(request)
+
+    def _platform(self, request: Request) -> Response:
+        answers: dict[str, Callable[[], Any]] = {
+            "/_platform/status": self._status,
+            "/_platform/reports": lambda: self._executor.reports(request.query.get("function", "")),
+        }
+        answer = answers.get(request.path)
+        if answer is None:
+            return Response(404, b"no such page")
+        return Response(200, json.dumps(answer()).encode(), JSON)
+
+    def _status(self) -> dict[str, Any]:
+        return {
+            "pid": os.getpid(),
+            "cpu_ns": time.process_time_ns(),
+            "loop_lag_ns": self._probe.take(),
+            "executor": self._executor.status(),
+        }

@@ -1,0 +1,53 @@
+"""The local platform's server as a process: `python -m serverless_mlperf.platforms.local.service`."""
+
+import argparse
+import asyncio
+from collections.abc import Sequence
+import json
+import os
+from pathlib import Path
+import signal
+import sys
+import tempfile
+
+from serverless_mlperf.errors import BenchmarkError
+from serverless_mlperf.platforms.local.gateway.server import LocalServer
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve until SIGTERM, SIGINT or, with --parent-stdin, the end of stdin; the exit status."""
+    options = _parser().parse_args(argv)
+    try:
+        asyncio.run(_serve(options.port, options.parent_stdin))
+    except BenchmarkError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return error.exit_status
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="serverless-mlperf local serve", description=__doc__)
+    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0: any free one")
+    parser.add_argument("--parent-stdin", action="store_true", help="end when stdin does")
+    return parser
+
+
+async def _serve(port: int, parent_stdin: bool) -> None:
+    from serverless_mlperf.platforms.local.executor import LocalExecutor
+
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    if parent_stdin:
+        loop.add_reader(sys.stdin.fileno(), ended.set)
+    with tempfile.TemporaryDirectory(prefix="serverless-mlperf-") as folder:
+        Path(folder).chmod(0o755)  # functions run as another user when we are root
+        async with LocalServer(port, Path(folder), LocalExecutor) as server:
+            sys.stdout.write(json.dumps({"port": server.port, "pid": os.getpid()}) + "\n")
+            sys.stdout.flush()
+            await ended.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
