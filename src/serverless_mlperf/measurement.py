@@ -42,8 +42,7 @@ class RunOutcome:
     accuracy: Accuracy
     before: Calibration
     after: Calibration
-    usage_before: PlatformUsage
-    usage_after: PlatformUsage
+    usage: PlatformUsage
     reports: tuple[Report, ...]
     """REPORT lines of the measured queries."""
     validity: Validity
@@ -61,10 +60,9 @@ def measure_run(
     """Measure one run of a deployed cell and leave its raw data in `folder`; raises RunError."""
     on_event({"event": "calibrate"})
     before = wait_until_quiet()
-    _, usage_before = platform.observe(target)
     driver = run_process(_spec(config, cell, dataset, target, folder), on_event)
-    reports, usage_after = platform.observe(target)
     after = calibrate()
+    reports, usage = platform.observe(target, *_window(tuple(read_records(folder / "queries.jsonl"))))
     by_request = {report.request_id: report for report in reports}
     records = _merged(folder / "queries.jsonl", by_request)
     warmup = _merged(folder / "warmup.jsonl", by_request)
@@ -80,10 +78,9 @@ def measure_run(
         accuracy=_accuracy(dataset, records, folder / "output"),
         before=before,
         after=after,
-        usage_before=usage_before,
-        usage_after=usage_after,
+        usage=usage,
         reports=tuple(by_request[r.request_id] for r in records if r.request_id in by_request),
-        validity=verdict(driver, before.delivered_share, after.delivered_share, usage_after, median_service_ns(records)),
+        validity=verdict(driver, before.delivered_share, after.delivered_share, usage, median_service_ns(records)),
     )
 
 
@@ -103,6 +100,12 @@ def _spec(config: ExperimentConfig, cell: Cell, dataset: Dataset, target: Target
         performance_sample_count=min(workload.performance_sample_count, len(dataset.samples)),
         mode=config.mode,
     )
+
+
+def _window(records: Sequence[Record]) -> tuple[int, int]:
+    """Wall clocks of the first hand-over and the last completion; (0, 0) without a query."""
+    ends = [r.issued_ns + r.latency_ns for r in records]
+    return min((r.issued_ns for r in records), default=0), max(ends, default=0)
 
 
 def _merged(path: Path, reports: Mapping[str, Report]) -> tuple[Record, ...]:

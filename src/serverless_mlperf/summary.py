@@ -42,7 +42,7 @@ def cell_result(outcome: RunOutcome, run: int, engine: dict[str, Any]) -> CellRe
         quota_predicted_ms=quota_ms,
         function_cpu_ms=summary.cpu_ms,
         forward_cpu_ms=summary.forward_cpu_ms,
-        platform_cpu_ms=_per_query(_platform_cpu_ns(outcome), driver.issued),
+        platform_cpu_ms=_per_query(outcome.usage.cpu_ns, driver.issued),
         client_cpu_ms=_per_query(driver.client_cpu_ns, driver.issued),
         lost=driver.timeouts + driver.send_errors + driver.unfinished,
         duplicates=driver.duplicates,
@@ -74,12 +74,6 @@ def _predictions(outcome: RunOutcome, summary: Summary, engine: dict[str, Any]) 
         predict_share_ms(summary.forward_cpu_ms, share, parallelism),
         predict_forward_ms(demands, share, parallelism),
     )
-
-
-def _platform_cpu_ns(outcome: RunOutcome) -> int | None:
-    """CPU time of the platform's server from before the warm-up to after the run, less nothing: an upper bound."""
-    before, after = outcome.usage_before.cpu_ns, outcome.usage_after.cpu_ns
-    return None if before is None or after is None else after - before
 
 
 def _per_query(cpu_ns: int | None, queries: int) -> float | None:

@@ -179,8 +179,13 @@ def _sample(index: int, folder: Path, row: Mapping[str, Any]) -> Sample:
     key, path = f"synthetic/{row['file']}", folder / row["file"]
     if "label" in row:
         return Sample(index, key, path, label=int(row["label"]))
-    boxes = tuple(
+    size = {"width": int(row["width"]), "height": int(row["height"])}
+    return Sample(index, key, path, boxes=boxes_of(row), image_id=index + 1, **size)
+
+
+def boxes_of(truth: Mapping[str, Any]) -> tuple[Box, ...]:
+    """The boxes of a scene, from its truth."""
+    return tuple(
         Box(category, xmin, ymin, xmax, ymax, _area((xmin, ymin, xmax, ymax)))
-        for category, xmin, ymin, xmax, ymax in row["boxes"]
+        for category, xmin, ymin, xmax, ymax in truth["boxes"]
     )
-    return Sample(index, key, path, boxes=boxes, width=int(row["width"]), height=int(row["height"]), image_id=index + 1)

@@ -1,1 +1,1 @@
-
+"""Where functions live: provisioning only, never load."""

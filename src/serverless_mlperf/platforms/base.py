@@ -1,7 +1,7 @@
 """The seam to a place where functions live."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -60,12 +60,11 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class PlatformUsage:
-    """What the platform cost its host since it started; None fields on a platform that cannot tell."""
+    """What the platform cost the host in a window of time; None on a platform that cannot tell."""
 
     cpu_ns: int | None = None
     loop_lag_p99_ns: int | None = None
     loop_lag_max_ns: int | None = None
-    extra: Mapping[str, object] = field(default_factory=dict)
 
 
 class Platform(Protocol):
@@ -84,5 +83,5 @@ class Platform(Protocol):
     def retire(self, target: Target) -> None:
         """Remove a function, its environments, its trigger and its queue; its objects stay."""
 
-    def observe(self, target: Target) -> tuple[list[Report], PlatformUsage]:
-        """Reports of all the target's invocations so far, and the platform's own usage."""
+    def observe(self, target: Target, since_ns: int, until_ns: int) -> tuple[list[Report], PlatformUsage]:
+        """Reports of all the target's invocations so far, and the platform's usage between two wall clocks."""

@@ -112,7 +112,7 @@ EVIDENCE: Final = (
     Column("c/w", lambda r: f"{r.cold}/{r.warm}", "cold and warm queries in the measured window"),
     Column("env", lambda r: str(r.environments), "environments that served them"),
     Column("fn", lambda r: _number(r.function_cpu_ms), "CPU-ms per query of the function"),
-    Column("pl", lambda r: _number(r.platform_cpu_ms), "of the platform's server, warm-up included"),
+    Column("pl", lambda r: _number(r.platform_cpu_ms), "of the platform's server"),
     Column("cl", lambda r: _number(r.client_cpu_ms), "of LoadGen and its driver"),
     Column("l/d/e", lambda r: f"{r.lost}/{r.duplicates}/{r.errors}", "lost, second executions, errors"),
     Column("score", _score, "Top-1, or AP50 of the detector, over the images queried"),

@@ -19,6 +19,8 @@ from serverless_mlperf.errors import HostError, PlatformError
 _MODULE: Final = "serverless_mlperf.platforms.local.controller"
 _MESSAGE_BYTES: Final = 1 << 16
 _STOP_DEADLINE_S: Final = 5
+BELOW_SERVER: Final = 10
+"""Steps of nice by which environments give way to the server: weight 110 against 1024 (kernel/sched/core.c)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,9 +210,9 @@ def _start_process(theirs: socket.socket) -> subprocess.Popen[bytes]:
         raise HostError(f"controller process: cannot be started: {error}") from error
 
 
-def own_nice() -> int:
-    """Priority of this process, which its environments shall have, not the controller's."""
-    return os.getpriority(os.PRIO_PROCESS, 0)
+def environment_nice() -> int:
+    """Priority of an environment: below that of this process, the server."""
+    return min(19, os.getpriority(os.PRIO_PROCESS, 0) + BELOW_SERVER)
 
 
 Event = Mapping[str, Any]

@@ -98,12 +98,12 @@ class LocalPlatform:
             control.json("DELETE", f"{LAMBDA_FUNCTIONS}/{quote(target.function_name)}")
             control.sqs("DeleteQueue", {"QueueUrl": target.queue_url})
 
-    def observe(self, target: Target) -> tuple[list[Report], PlatformUsage]:
-        """REPORT lines of the target's invocations so far, and the server's CPU time and loop lag."""
+    def observe(self, target: Target, since_ns: int, until_ns: int) -> tuple[list[Report], PlatformUsage]:
+        """REPORT lines of the target's invocations so far; the server's CPU time and loop lag in a window of time."""
         with self._control() as control:
             rows = control.json("GET", f"/_platform/reports?function={quote(target.function_name)}")
-            status = control.json("GET", "/_platform/status")
-        return [_report(row) for row in rows], _usage(status)
+            usage = control.json("GET", f"/_platform/usage?since_ns={since_ns}&until_ns={until_ns}")
+        return [_report(row) for row in rows], PlatformUsage(**usage)
 
     def _create(self, control: ControlClient, function: FunctionConfig, layer_arn: str) -> Any:
         code_key = self._artefact(function.code_zip)
@@ -188,8 +188,3 @@ def _server_environment() -> dict[str, str]:
 def _report(row: Mapping[str, Any]) -> Report:
     known = {f.name for f in fields(Report)}
     return Report(**{k: v for k, v in row.items() if k in known})
-
-
-def _usage(status: Mapping[str, Any]) -> PlatformUsage:
-    lag = status.get("loop_lag_ns") or {}
-    return PlatformUsage(status.get("cpu_ns"), lag.get("p99"), lag.get("max"), {"executor": status.get("executor")})

@@ -9,7 +9,7 @@ from typing import Final
 
 from serverless_mlperf.cache import cache_dir
 from serverless_mlperf.platforms.local.artefacts import Code
-from serverless_mlperf.platforms.local.controller_client import Launch, own_nice
+from serverless_mlperf.platforms.local.controller_client import Launch, environment_nice
 from serverless_mlperf.platforms.local.model import REGION, FunctionSpec, cpu_share, visible_cores
 from serverless_mlperf.platforms.local.runtime import PYTHON, Runtime
 from serverless_mlperf.platforms.local.storehouse import reachable_by
@@ -76,7 +76,7 @@ class Sandbox:
             share=cpu_share(spec.memory_mib),
             memory_bytes=spec.memory_mib * 2**20,
             throttled=throttled,
-            nice=own_nice(),
+            nice=environment_nice(),
         )
 
     def _variables(

@@ -8,7 +8,8 @@ from serverless_mlperf.platforms.local.gateway.errors import ApiError
 def plain_body(body: bytes, headers: Mapping[str, str]) -> bytes:
     """The content of a body that may be `aws-chunked`; signatures and trailers are dropped.
 
-    Form: `<hex size>[;chunk-signature=...]\\r\\n<data>\\r\\n` ... `0\\r\\n[trailers]` (AmazonS3/latest/API/sigv4-streaming).
+    Chunks are `<hex size>[;chunk-signature=...]`, a line end, the data, a line end; the last has size 0 and may be
+    followed by trailers (AmazonS3/latest/API/sigv4-streaming).
     """
     coded = "aws-chunked" in headers.get("content-encoding", "")
     if not coded and not headers.get("x-amz-content-sha256", "").startswith("STREAMING-"):

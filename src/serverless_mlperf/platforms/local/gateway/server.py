@@ -1,6 +1,7 @@
 """The local platform's one server: routes to S3, SQS and Lambda, and tells what it costs itself."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 import json
 import os
@@ -18,31 +19,43 @@ from serverless_mlperf.platforms.local.gateway.s3_api import S3Api
 from serverless_mlperf.platforms.local.gateway.s3_store import ObjectStore
 from serverless_mlperf.platforms.local.gateway.sqs import SqsApi
 
-LAG_PROBE_S: Final = 0.01
+PROBE_S: Final = 0.002
+SAMPLES_KEPT: Final = 360_000
+"""An hour of samples."""
 JSON: Final = {"content-type": "application/json"}
 MakeExecutor = Callable[[str, Path], Executor]
 """Endpoint URL and a work folder -> the executor."""
 
 
-class LagProbe:
-    """How late the event loop is: it would be measured as the functions' latency."""
+class UsageProbe:
+    """How late the event loop is and what CPU time the server takes, as a series over time.
+
+    Lateness of the loop would be measured as the functions' latency. A series, because only the part inside a run's
+    window counts: while environments initialise, unthrottled, the host is busier than it ever is in the window.
+    """
 
     def __init__(self) -> None:
-        self._late_ns: list[int] = []
+        self._samples: deque[tuple[int, int, int]] = deque(maxlen=SAMPLES_KEPT)
 
     async def run(self) -> None:
-        """Sleep again and again and note how much later it wakes."""
+        """Sleep again and again; note wall clock, lateness of the wake-up and CPU time so far."""
         while True:
-            due_ns = time.monotonic_ns() + int(LAG_PROBE_S * 1e9)
-            await asyncio.sleep(LAG_PROBE_S)
-            self._late_ns.append(max(0, time.monotonic_ns() - due_ns))
+            due_ns = time.monotonic_ns() + int(PROBE_S * 1e9)
+            await asyncio.sleep(PROBE_S)
+            late_ns = max(0, time.monotonic_ns() - due_ns)
+            self._samples.append((time.time_ns(), late_ns, time.process_time_ns()))
 
-    def take(self) -> dict[str, int | None]:
-        """99th percentile and maximum since the last call; None without a sample."""
-        late_ns, self._late_ns = sorted(self._late_ns), []
-        if not late_ns:
-            return {"p99": None, "max": None}
-        return {"p99": late_ns[min(len(late_ns) - 1, int(len(late_ns) * 0.99))], "max": late_ns[-1]}
+    def window(self, since_ns: int, until_ns: int) -> dict[str, int | None]:
+        """CPU time taken and lateness (99th percentile, maximum) between two wall clocks; None without samples."""
+        inside = [sample for sample in self._samples if since_ns <= sample[0] <= until_ns]
+        if len(inside) < 2:
+            return {"cpu_ns": None, "loop_lag_p99_ns": None, "loop_lag_max_ns": None}
+        late_ns = sorted(late for _, late, _ in inside)
+        return {
+            "cpu_ns": inside[-1][2] - inside[0][2],
+            "loop_lag_p99_ns": late_ns[int(len(late_ns) * 0.99)],
+            "loop_lag_max_ns": late_ns[-1],
+        }
 
 
 class LocalServer:
@@ -52,7 +65,7 @@ class LocalServer:
         self._wanted_port = port
         self._work_dir = work_dir
         self._make_executor = make_executor
-        self._probe = LagProbe()
+        self._probe = UsageProbe()
         self.port = 0
 
     async def __aenter__(self) -> "LocalServer":
@@ -90,6 +103,7 @@ class LocalServer:
     def _platform(self, request: Request) -> Response:
         answers: dict[str, Callable[[], Any]] = {
             "/_platform/status": self._status,
+            "/_platform/usage": lambda: self._probe.window(_number(request, "since_ns"), _number(request, "until_ns")),
             "/_platform/reports": lambda: self._executor.reports(request.query.get("function", "")),
         }
         answer = answers.get(request.path)
@@ -101,6 +115,10 @@ class LocalServer:
         return {
             "pid": os.getpid(),
             "cpu_ns": time.process_time_ns(),
-            "loop_lag_ns": self._probe.take(),
             "executor": self._executor.status(),
         }
+
+
+def _number(request: Request, name: str) -> int:
+    value = request.query.get(name, "0")
+    return int(value) if value.isdecimal() else 0
