@@ -180,9 +180,8 @@ class Environment:
         """Wait for the first /next or the end of the process."""
         if self._child is None:
             return True
-        done, _ = await asyncio.wait(
-            {self._ready, self._child.ended}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
-        )
+        ends: set[asyncio.Future[Any]] = {self._ready, self._child.ended}
+        done, _ = await asyncio.wait(ends, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         return bool(done)
 
     async def _start_again(self, port: int) -> None:
@@ -222,7 +221,8 @@ class Environment:
             self._log.close_write_end()
         self._child = child
         child.ended.add_done_callback(lambda _: self._on_process_ended(child))
-        await asyncio.wait({child.started, child.ended}, return_when=asyncio.FIRST_COMPLETED)
+        ends: set[asyncio.Future[Any]] = {child.started, child.ended}
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         self._watch(child)
         return begun_ns
 
