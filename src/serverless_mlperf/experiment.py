@@ -13,7 +13,7 @@ from serverless_mlperf.config import ExperimentConfig
 from serverless_mlperf.errors import BenchmarkError
 from serverless_mlperf.host import describe_host, host_lock, preflight
 from serverless_mlperf.measurement import RunOutcome, first_engine, measure_run
-from serverless_mlperf.mlperf.verdict import write_validity
+from serverless_mlperf.mlperf.verdict import host_limited, write_validity
 from serverless_mlperf.platforms.base import FunctionConfig, Platform, Target
 from serverless_mlperf.platforms.local.model import visible_cores
 from serverless_mlperf.platforms.local.platform import LocalPlatform, host_concurrency
@@ -107,6 +107,7 @@ class Experiment:
             dataset = self._preparation.datasets[cell.task]
             outcome = measure_run(self._config, cell, dataset, self._platform, target, folder, progress.event)
             outcome = replace(outcome, validity=replace(outcome.validity, tries=attempt))
+            outcome = _with_prediction(outcome)
             result = self._keep(outcome, run)
             if not outcome.validity.transient:
                 break
@@ -120,6 +121,16 @@ class Experiment:
         write_validity(outcome.folder / "validity.json", outcome.validity)
         self._folder.write_json(outcome.folder / "summary.json", result.to_dict())
         return result
+
+
+def _with_prediction(outcome: RunOutcome) -> RunOutcome:
+    """Hold the mean forward against the quota's prediction; a run that differs is INVALID and may be repeated."""
+    modelled = cell_result(outcome, 0, first_engine(outcome))
+    reason = host_limited(modelled.mean_ms, modelled.quota_predicted_ms)
+    if reason is None:
+        return outcome
+    validity = replace(outcome.validity, valid=False, reasons=(*outcome.validity.reasons, reason))
+    return replace(outcome, validity=validity)
 
 
 def _function(config: ExperimentConfig, cell: Cell, preparation: Preparation) -> FunctionConfig:

@@ -55,7 +55,7 @@ def test_results_folder_is_complete(measured: tuple[Path, str]) -> None:
 def test_results_csv_has_the_seeds_columns(measured: tuple[Path, str]) -> None:
     """The row of the cell carries the seed's columns with the numbers of the records."""
     folder, _ = measured
-    (row,) = list(csv.DictReader((folder / "results.csv").open()))
+    (row,) = list(csv.DictReader((folder / "results.csv").read_text().splitlines()))
     (run_folder,) = (folder / "cells" / "classification-ie-ir-1536").iterdir()
     records = [json.loads(line) for line in (run_folder / "records.jsonl").read_text().splitlines()]
     forwards = sorted(r["phases_ns"]["forward"] / 1e6 for r in records)
@@ -105,7 +105,7 @@ def test_ctrl_c_ends_everything(tmp_path: Path, presses: int) -> None:
         (["run", "--cv_task", "segmentation"], "tasks"),
         (["run", "--memory_type", "4"], "memory"),
         (["run", "--weights", "/nonexistent", "--cv_task", "classification"], "/nonexistent"),
-        (["run", "--dataset", "coco", "--weights", ".", "--input_dataset", "/nonexistent"], "coco"),
+        (["run", "--dataset", "coco", "--weights", ".", "--input_dataset", "/nonexistent"], "--weights"),
         (["figures", "/nonexistent.csv"], "/nonexistent.csv"),
         (["models", "verify", "/nonexistent"], "/nonexistent"),
         (["nonsense"], "nonsense"),

@@ -11,6 +11,8 @@ from serverless_mlperf.platforms.base import PlatformUsage
 
 MIN_CALIBRATION: Final = 0.95
 """Share of its cores the host must have delivered before and after the run."""
+PREDICTION_TOLERANCE: Final = 0.2
+"""How far the mean forward may be from what the quota predicts from the CPU time measured in the same run."""
 MIN_LAG_LIMIT_NS: Final = 5_000_000
 """A quarter of the 20 ms quota period, below which no latency of a throttled function is resolved anyway."""
 LAG_SHARE: Final = 0.05
@@ -66,6 +68,19 @@ def verdict(
         *_of_platform(usage, limit_ns),
     )
     return Validity(not reasons, reasons, tries)
+
+
+def host_limited(mean_ms: float | None, quota_ms: float | None) -> Reason | None:
+    """A reason when the measured mean forward is not what the quota makes of its own CPU time.
+
+    Then something else than the function's quota decided: environments that compete for the host's cores, say.
+    """
+    if not mean_ms or not quota_ms or abs(mean_ms / quota_ms - 1) <= PREDICTION_TOLERANCE:
+        return None
+    evidence = (
+        f"mean forward {mean_ms:.1f} ms, {mean_ms / quota_ms - 1:+.0%} against the 20 ms quota's {quota_ms:.1f} ms"
+    )
+    return Reason("host_limited", evidence, "measure with fewer environments (--concurrency)", transient=True)
 
 
 def lag_limit_ns(median_service_ns: int | None) -> int:

@@ -9,6 +9,7 @@ import time
 from executor_functions import alive, ask, executor, fault, function, wait_for
 import pytest
 
+from serverless_mlperf.platforms.local.controller_client import environment_nice
 from serverless_mlperf.platforms.local.host import most_at_once
 from serverless_mlperf.platforms.local.model import ThrottledError
 
@@ -103,7 +104,7 @@ def test_lambda_variables_and_nothing_of_the_host(tmp_path: Path, monkeypatch: p
         assert seen["cwd"] == variables["LAMBDA_TASK_ROOT"] == seen["path"][0]
         assert seen["uid"] != 0
         assert seen["cores"] == min(2, len(os.sched_getaffinity(0)))
-        assert seen["nice"] == os.getpriority(os.PRIO_PROCESS, 0)
+        assert seen["nice"] == environment_nice() > os.getpriority(os.PRIO_PROCESS, 0)
 
     asyncio.run(scenario())
 
