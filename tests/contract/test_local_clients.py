@@ -29,7 +29,8 @@ def handler(event, context):
         return {"echo": event, "uid": os.getuid()}
     s3 = event["Records"][0]["s3"]
     key = urllib.parse.unquote_plus(s3["object"]["key"])
-    url = f"{os.environ['AWS_ENDPOINT_URL']}/{s3['bucket']['name']}/output/cell/" + urllib.parse.quote(key.rsplit("/", 1)[1])
+    folder = f"{os.environ['AWS_ENDPOINT_URL']}/{s3['bucket']['name']}/output/cell/"
+    url = folder + urllib.parse.quote(key.rsplit("/", 1)[1])
     urllib.request.urlopen(urllib.request.Request(url, json.dumps({"saw": key}).encode(), method="PUT"))
 """
 CREDENTIALS = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
