@@ -18,6 +18,7 @@ from serverless_mlperf.platforms.base import FunctionConfig, Platform, Target
 from serverless_mlperf.platforms.local.model import visible_cores
 from serverless_mlperf.platforms.local.platform import LocalPlatform, host_concurrency
 from serverless_mlperf.preparation import MODELS_PREFIX, Preparation, prepare
+from serverless_mlperf.records import Record
 from serverless_mlperf.report.csvfile import write_results
 from serverless_mlperf.report.figures import draw_figures
 from serverless_mlperf.report.progress import LiveProgress
@@ -94,20 +95,25 @@ class Experiment:
     def _measure_cell(self, cell: Cell, progress: LiveProgress) -> None:
         progress.event({"event": "deploy"})
         target = self._platform.deploy(_function(self._config, cell, self._preparation))
+        cold_starts: list[Record] = []
         try:
             for run in range(1, self._config.repeat + 1):
-                self._results.append(self._measure_valid(cell, target, run, progress))
+                self._results.append(self._measure_valid(cell, target, run, cold_starts, progress))
         finally:
             self._platform.retire(target)
 
-    def _measure_valid(self, cell: Cell, target: Target, run: int, progress: LiveProgress) -> CellResult:
+    def _measure_valid(
+        self, cell: Cell, target: Target, run: int, cold_starts: list[Record], progress: LiveProgress
+    ) -> CellResult:
         """Repeat a run that is INVALID for a passing reason; every try is kept in a folder of its own."""
         for attempt in range(1, self._config.retry_invalid + 2):
             folder = self._folder.run_folder(cell.name)
             dataset = self._preparation.datasets[cell.task]
             outcome = measure_run(self._config, cell, dataset, self._platform, target, folder, progress.event)
-            outcome = replace(outcome, validity=replace(outcome.validity, tries=attempt))
-            outcome = _with_prediction(outcome)
+            # A later run finds the environments warm: their cold starts are those of the first one's warm-up.
+            cold_starts += [record for record in outcome.warmup if record.cold]
+            validity = replace(outcome.validity, tries=attempt)
+            outcome = _with_prediction(replace(outcome, validity=validity, warmup=tuple(cold_starts)))
             result = self._keep(outcome, run)
             if not outcome.validity.transient:
                 break

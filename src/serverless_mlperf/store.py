@@ -69,7 +69,7 @@ class ResultsFolder:
             return "missing"
         try:
             verdict = json.loads((runs[-1] / "validity.json").read_text())["verdict"]
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             return "partial"
         if not (runs[-1] / "summary.json").exists():
             return "partial"

@@ -1,0 +1,127 @@
+"""Block, table, results.csv and figures: what is printed is what was measured, and no data is never 0."""
+
+import csv
+from dataclasses import replace
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from serverless_mlperf.errors import InputError
+from serverless_mlperf.report.csvfile import SEED_COLUMNS, write_results
+from serverless_mlperf.report.figures import draw_figures, read_bars
+from serverless_mlperf.report.progress import LiveProgress
+from serverless_mlperf.report.results import CellResult
+from serverless_mlperf.report.table import block, print_table
+
+RESULT = CellResult(
+    task="object_detection", engine_and_format="ie-ir", memory_mib=768, model_name="ssd_openvino", run=1,
+    p50_ms=291.14699363708496, p90_ms=316.87426567077637, mean_ms=300.0, stddev_ms=12.5, qps_seed=47.511881528529536,
+    qps_loadgen=46.0, completion_p50_ms=1.0, completion_p90_ms=2.0, files=1001, time_difference_s=21.068414211273193,
+    cold=0, warm=1001, environments=4, init_ms=250.0, share_predicted_ms=310.0, quota_predicted_ms=305.0,
+    function_cpu_ms=140.0, forward_cpu_ms=134.0, platform_cpu_ms=1.5, client_cpu_ms=1.0, lost=0, duplicates=0, errors=0,
+    valid=False, tries=3, ap=0.25, ap50=0.4, accuracy_samples=128, reasons=("host_after: evidence; next step",),
+)  # fmt: skip
+SEED_BLOCK = """**********benchmarked unit***********
+benchmark ssd_openvino
+memory 768
+latencyes 50% -> 291.14699363708496 90% -> 316.87426567077637
+QPS: 47.511881528529536
+number of files: 1001
+Time difference 21.068414211273193 s
+"""
+
+
+def test_block_begins_as_the_seeds() -> None:
+    """The first lines are the seed's, word for word and digit for digit."""
+    assert block(RESULT).startswith(SEED_BLOCK)
+
+
+def test_block_says_invalid_with_its_reason() -> None:
+    """INVALID stands on a line of its own with every reason below it."""
+    assert block(RESULT).endswith("  INVALID\n    host_after: evidence; next step")
+
+
+def test_no_data_is_a_dash() -> None:
+    """A figure without data is printed as a dash, never as 0."""
+    empty = replace(RESULT, p50_ms=None, p90_ms=None, qps_seed=None, init_ms=None)
+    assert "latencyes 50% -> - 90% -> -\nQPS: -\n" in block(empty)
+    assert "init - ms" in block(empty)
+
+
+def test_table_shows_every_run_in_whole_numbers_of_columns() -> None:
+    """Each run is one line with its figures untruncated, and the verdicts are counted."""
+    out = io.StringIO()
+    print_table([RESULT, replace(RESULT, memory_mib=1536, valid=True)], Console(file=out))
+    lines = [line for line in out.getvalue().splitlines() if line.strip().startswith("ssd_openvino")]
+    assert len(lines) == 2
+    assert lines[0].split() == [
+        "ssd_openvino", "768", "291.1", "316.9", "300.0", "310.0", "305.0", "47.5", "46.0", "250", "0/1001", "4",
+        "140.0", "1.5", "1.0", "0/0/0", "0.400", "INVALID",
+    ]  # fmt: skip
+    assert "2 runs measured, 1 VALID, 1 INVALID" in out.getvalue()
+
+
+def test_result_survives_json() -> None:
+    """What summary.json holds gives the same result back."""
+    assert CellResult.from_dict({**RESULT.to_dict(), "of_a_later_schema": 1}) == RESULT
+
+
+def test_csv_begins_with_the_seeds_columns(tmp_path: Path) -> None:
+    """The seed's columns stand first, its latency_variance being the standard deviation, and None is empty."""
+    write_results(tmp_path / "results.csv", [replace(RESULT, init_ms=None)])
+    text = (tmp_path / "results.csv").read_text()
+    assert text.split("\n")[0].split(",")[:5] == list(SEED_COLUMNS)
+    (row,) = csv.DictReader(text.splitlines())
+    assert (row["latency"], row["qps"], row["latency_variance"], row["memory"]) == (
+        "291.14699363708496", "47.511881528529536", "12.5", "768",
+    )  # fmt: skip
+    assert row["init_ms"] == ""
+
+
+def test_figures_are_drawn_from_the_seeds_five_columns(tmp_path: Path) -> None:
+    """A file with the seed's columns alone gives latency per model and QPS, as PNG and PDF, twice the same bytes."""
+    file = tmp_path / "seed.csv"
+    file.write_text(
+        "model_name,latency,qps,latency_variance,memory\nmobilenet_tf,217.1,66.7,9,768\nssd_caffe,,63,9,768\n"
+    )
+    drawn = draw_figures(file, tmp_path / "one")
+    assert {p.name for p in drawn} == {
+        f"{n}.{s}" for n in ("latency_mobilenet", "latency_ssd", "qps") for s in ("png", "pdf")
+    }
+    again = draw_figures(file, tmp_path / "two")
+    assert [p.read_bytes() for p in drawn] == [p.read_bytes() for p in again]
+    assert {bar.latency_ms for bar in read_bars(file)} == {217.1, None}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "model_name"),
+        ("model_name,latency,qps,memory\n", "no row"),
+        ("model_name,latency,memory\nssd_tf,1,768\n", "qps"),
+        ("model_name,latency,qps,memory\nresnet_tf,1,1,768\n", "line 2: model_name 'resnet_tf'"),
+        ("model_name,latency,qps,memory\nssd_tf,fast,1,768\n", "line 2"),
+    ],
+)
+def test_wrong_files_are_refused(tmp_path: Path, text: str, said: str) -> None:
+    """A file that cannot be drawn is an InputError that says where and what."""
+    file = tmp_path / "results.csv"
+    file.write_text(text)
+    with pytest.raises(InputError, match=said):
+        draw_figures(file, tmp_path / "figures")
+
+
+def test_progress_is_plain_and_sparse_in_a_pipe() -> None:
+    """In a pipe, a new kind of event is one line; more of the same within two seconds is not."""
+    out = io.StringIO()
+    with LiveProgress(2, Console(file=out)) as progress:
+        progress.cell("cell", 0)
+        for done in range(5):
+            progress.event({"event": "progress", "done": done, "total": 5, "errors": 0})
+        progress.event({"event": "retry", "reasons": "why"})
+    assert out.getvalue().splitlines() == [
+        "[1/2] cell: measured 0 of 5 queries, 0 errors",
+        "[1/2] cell: again, because the run is INVALID for a passing reason: why",
+    ]
