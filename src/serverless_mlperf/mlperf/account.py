@@ -36,7 +36,16 @@ class Account:
         write_records(folder / "queries.jsonl", records)
         write_records(folder / "warmup.jsonl", _records(warmed, delivered)[0])
         write_bodies(folder, self.driver.queries)
-        result = make_result(self.spec, self.driver, records, clamped, len(warmed), self.detail, self.transport)
+        result = make_result(
+            self.spec,
+            self.driver,
+            records,
+            clamped,
+            len(warmed),
+            self.detail,
+            self.transport,
+            capacity_qps=self.warm_up.capacity_qps if self.warm_up else None,
+        )
         (folder / "driver.json").write_bytes(dump_result(result))
         return result
 
@@ -51,7 +60,7 @@ def write_bodies(folder: Path, queries: Iterable[Query]) -> None:
             (folder / name / f"{query.key}.json").write_bytes(query.reply.raw)
 
 
-def make_result(
+def make_result(  # noqa: PLR0913 - everything that is counted
     spec: RunSpec,
     driver: Driver | None,
     records: Iterable[Record] = (),
@@ -60,6 +69,7 @@ def make_result(
     detail: DetailLog | None = None,
     transport: Mapping[str, int] | None = None,
     aborted: str | None = None,
+    capacity_qps: float | None = None,
 ) -> DriverResult:
     """Count everything; also of a run that was ended early, with what is there."""
     queries = driver.queries if driver else []
@@ -67,11 +77,13 @@ def make_result(
     counts = driver.counts if driver else Counter[str]()
     detail = detail or DetailLog({}, (), ())
     served = [record for record in records if record.environment_id is not None]
+    settings = settings_of(spec, capacity_qps)
+    server = spec.scenario == "Server"
     return DriverResult(
         run=spec.run,
         scenario=spec.scenario,
         mode=spec.mode,
-        asked=settings_of(spec).expected,
+        asked=settings.expected,
         issued=len(queries),
         ok=verdicts["ok"],
         errors=verdicts["error"],
@@ -84,8 +96,14 @@ def make_result(
         loadgen_validity=detail.validity,
         loadgen_errors=detail.errors,
         loadgen_warnings=detail.warnings,
+        loadgen=detail.results,
+        target_qps=settings.target_qps if server else None,
+        latency_bound_ms=settings.latency_bound_ms if server else None,
+        length=spec.length,
+        capacity_qps=capacity_qps,
         samples_per_second=detail.values.get("result_samples_per_second"),
         handover_p99_ns=_p99([query.accepted_tick_ns - query.issued_tick_ns for query in queries]),
+        send_wait_p99_ns=_send_wait_p99_ns(spec, queries),
         client_cpu_ns=driver.cpu_ns if driver else None,
         wall_ns=driver.wall_ns if driver else None,
         peak_in_flight=driver.peak_in_flight if driver else 0,
@@ -106,6 +124,13 @@ def _records(queries: Iterable[Query], delivered: Mapping[str, Delivery]) -> tup
 
 def _replies(queries: Iterable[Query]) -> list[Reply]:
     return [query.reply for query in queries if query.reply is not None]
+
+
+def _send_wait_p99_ns(spec: RunSpec, queries: Iterable[Query]) -> int | None:
+    """LoadGen's thread -> sending begun, of queries that were sent; a burst waits for its turn by design."""
+    if spec.max_in_flight is not None or spec.scenario == "Offline":
+        return None
+    return _p99([query.begun_ns - query.issued_ns for query in queries if query.begun_ns])
 
 
 def _p99(values: list[int]) -> int | None:
