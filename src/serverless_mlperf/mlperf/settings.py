@@ -21,8 +21,6 @@ _MODES: Final[dict[Mode, Any]] = {
     "test01": lg.TestMode.PerformanceOnly,
     "test04": lg.TestMode.PerformanceOnly,
 }
-LOAD_SHARE: Final = 0.5
-"""Server without a rate: this share of the capacity, where a queue of Poisson arrivals is still short."""
 LIST_MARGIN: Final = 10
 OFFLINE_MARGIN: Final = 1.2
 SERVER_PERCENTILE: Final = 0.99
@@ -74,7 +72,7 @@ def settings_of(spec: RunSpec, capacity_qps: float | None = None) -> LoadGenSett
         sample_count=len(spec.samples),
         performance_sample_count=min(spec.performance_sample_count, len(spec.samples)),
         min_duration_s=spec.min_duration_s,
-        target_qps=spec.target_qps or (LOAD_SHARE * capacity_qps if capacity_qps else None),
+        target_qps=spec.target_qps or (spec.load_share * capacity_qps if capacity_qps else None),
         latency_bound_ms=spec.latency_bound_ms,
         samples_per_query=spec.samples_per_query,
         expected_service_s=spec.target.concurrency / capacity_qps if capacity_qps else 0.1,

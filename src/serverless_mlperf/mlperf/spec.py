@@ -16,6 +16,11 @@ Scenario = Literal["SingleStream", "MultiStream", "Server", "Offline"]
 Mode = Literal["performance", "accuracy", "test01", "test04"]
 ComplianceTest = Literal["test01", "test04"]
 
+LOAD_SHARE: Final = 0.5
+"""Server without a rate: this share of the capacity, where a queue of Poisson arrivals is still short."""
+SAMPLES_PER_QUERY: Final = 8
+"""MultiStream (mlperf.conf: *.MultiStream.samples_per_query)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Seeds:
@@ -58,10 +63,11 @@ class RunSpec:
     mode: Mode = "performance"
     min_duration_s: float = 0.0
     target_qps: float | None = None
-    """Server: mean rate of arrivals; None: LOAD_SHARE of what the environments can serve, by the warm-up."""
+    """Server: mean rate of arrivals; None: `load_share` of what the environments can serve, by the warm-up."""
+    load_share: float = LOAD_SHARE
     latency_bound_ms: float = 1000.0
     """Server: the 99th percentile may not be above it."""
-    samples_per_query: int = 8
+    samples_per_query: int = SAMPLES_PER_QUERY
     """MultiStream."""
     seeds: Seeds = field(default_factory=Seeds)
     warmup: WarmupRule = field(default_factory=WarmupRule)
