@@ -1,4 +1,4 @@
-"""Verdicts of MLPerf's compliance tests: is a run what the runs beside it say it is?
+"""Verdicts of MLPerf's compliance tests, from the runs beside the one that is tested.
 
 TEST01 (compliance/TEST01): answers logged in a performance run are those of the accuracy run, and the logging has not
 changed the score by more than a tenth. TEST04: a run that asks for one sample over and over is not more than a tenth
@@ -10,13 +10,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from serverless_mlperf.mlperf.spec import DriverResult
+from serverless_mlperf.mlperf.spec import DriverResult, Scenario
 from serverless_mlperf.mlperf.verdict import Reason
 
 TOLERANCE: Final = 0.10
 WIDE_TOLERANCE: Final = 0.20
 """For latencies so short that the operating system's noise is a part of them."""
 SHORT_NS: Final = {"SingleStream": 200_000, "MultiStream": 1_600_000}
+SCORES: Final[Mapping[Scenario, tuple[str, ...]]] = {
+    "SingleStream": ("early_stopping_latency_ss", "result_90.00_percentile_latency_ns"),
+    "MultiStream": ("early_stopping_latency_ms", "result_99.00_percentile_per_query_latency_ns"),
+    "Server": ("result_completed_samples_per_sec",),
+    "Offline": ("result_samples_per_second",),
+}
+"""Keys of LoadGen's log, the one that counts first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +50,7 @@ def score(driver: DriverResult) -> Score | None:
     A run too short for LoadGen's early-stopping estimate (quick) is judged by the percentile itself.
     """
     values = driver.loadgen
-    match driver.scenario:
-        case "SingleStream":
-            names = ("early_stopping_latency_ss", "result_90.00_percentile_latency_ns")
-        case "MultiStream":
-            names = ("early_stopping_latency_ms", "result_99.00_percentile_per_query_latency_ns")
-        case "Server":
-            names = ("result_completed_samples_per_sec",)
-        case "Offline":
-            names = ("result_samples_per_second",)
-    found = next(((name, float(values[name])) for name in names if values.get(name)), None)
+    found = next(((name, float(values[name])) for name in SCORES[driver.scenario] if values.get(name)), None)
     if found is None:
         return None
     name, value = found
@@ -74,7 +72,7 @@ def compare_answers(reference: Mapping[int, str], tested: Sequence[tuple[int, st
     return Comparison(matching, len(known) - matching, len(tested) - len(known))
 
 
-def test01_reasons(performance: DriverResult, tested: DriverResult, answers: Comparison) -> Iterator[Reason]:
+def reasons_of_test01(performance: DriverResult, tested: DriverResult, answers: Comparison) -> Iterator[Reason]:
     """Why TEST01 failed; nothing when it passed."""
     if answers.differing or answers.unknown or not answers.matching:
         evidence = (
@@ -87,7 +85,7 @@ def test01_reasons(performance: DriverResult, tested: DriverResult, answers: Com
     yield from _performance_reasons("test01", performance, tested, both_ways=True)
 
 
-def test04_reasons(performance: DriverResult, tested: DriverResult) -> Iterator[Reason]:
+def reasons_of_test04(performance: DriverResult, tested: DriverResult) -> Iterator[Reason]:
     """Why TEST04 failed; nothing when it passed."""
     yield from _performance_reasons("test04", performance, tested, both_ways=False)
 

@@ -7,9 +7,9 @@ import pytest
 from serverless_mlperf.mlperf.compliance import (
     Comparison,
     compare_answers,
+    reasons_of_test01,
+    reasons_of_test04,
     score,
-    test01_reasons as reasons_of_test01,
-    test04_reasons as reasons_of_test04,
     tolerance,
 )
 from serverless_mlperf.mlperf.spec import DriverResult, Scenario
