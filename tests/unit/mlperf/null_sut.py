@@ -10,6 +10,7 @@ import queue
 import random
 import sys
 import threading
+import time
 
 import mlperf_loadgen as lg
 
@@ -30,8 +31,10 @@ def main() -> None:
     threading.Thread(target=complete, args=(queries,), daemon=True).start()
     sut = lg.ConstructFastSUT(issue, lambda: None)
     library = lg.ConstructQSL(LIBRARY, LOADED, lambda _: None, lambda _: None)
+    began_ns = time.time_ns()
     lg.StartTestWithLogSettings(sut, library, settings(asked), logs(asked["folder"]), "/dev/null/audit.config")
-    Path(asked["folder"], "handed.json").write_text(json.dumps(handed))
+    left = {"handed": handed, "began_ns": began_ns, "ended_ns": time.time_ns()}
+    Path(asked["folder"], "handed.json").write_text(json.dumps(left))
     os._exit(0)  # LoadGen's threads
 
 

@@ -25,6 +25,9 @@ class Played:
     trace: Trace
     values: dict[str, Any]
     """LoadGen's detail log."""
+    began_ns: int
+    """Python's wall clock before the test."""
+    ended_ns: int
 
     @property
     def records(self) -> list[Record]:
@@ -66,5 +69,6 @@ def play(
     command = [sys.executable, str(Path(__file__).with_name("null_sut.py")), json.dumps(asked)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-    handed = tuple(json.loads((folder / "handed.json").read_text()))
-    return Played(scenario, handed, read_trace(folder), dict(read_detail(folder).values))
+    left = json.loads((folder / "handed.json").read_text())
+    values = dict(read_detail(folder).values)
+    return Played(scenario, tuple(left["handed"]), read_trace(folder), values, left["began_ns"], left["ended_ns"])

@@ -58,6 +58,13 @@ def test_completions_come_in_another_order(tmp_path: Path) -> None:
     assert list(played.trace.samples) != sorted(played.trace.samples)
 
 
+def test_loadgens_clock_is_the_wall_clock(tmp_path: Path) -> None:
+    """The trace's beginning lies between two readings of ours: stamps of both sides are by one clock."""
+    played = play(tmp_path / "log", "SingleStream", 10)
+    assert played.trace.origin_ns is not None
+    assert played.began_ns - 250 <= played.trace.origin_ns <= played.ended_ns
+
+
 def test_times_are_kept_to_the_nanosecond(tmp_path: Path) -> None:
     """Microseconds with three decimals are nanoseconds, and the footer tells the trace's beginning."""
     trace = read(tmp_path, HEADER + UNQUOTED + sample_line(0, 17, 191, 88873) + FOOTER)
