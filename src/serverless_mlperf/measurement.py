@@ -16,6 +16,7 @@ from serverless_mlperf.accuracy import (
 from serverless_mlperf.calibration import Calibration, calibrate, wait_until_quiet
 from serverless_mlperf.config import ExperimentConfig
 from serverless_mlperf.datasets.base import Dataset
+from serverless_mlperf.mlperf.agreement import checked
 from serverless_mlperf.mlperf.launch import run_process
 from serverless_mlperf.mlperf.length import Length, length_of
 from serverless_mlperf.mlperf.spec import LOAD_SHARE, SAMPLES_PER_QUERY, DriverResult, RunSpec, Scenario
@@ -83,7 +84,11 @@ def measure_run(
         after=after,
         usage=usage,
         reports=tuple(by_request[r.request_id] for r in records if r.request_id in by_request),
-        validity=verdict(driver, before.delivered_share, after.delivered_share, usage, median_service_ns(records)),
+        validity=checked(
+            verdict(driver, before.delivered_share, after.delivered_share, usage, median_service_ns(records)),
+            records,
+            driver,
+        ),
     )
 
 

@@ -2,16 +2,19 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 import math
 from pathlib import Path
 
-from serverless_mlperf.mlperf.collection import Delivery, deliveries, make_record
+from serverless_mlperf.clock import ClockOffset, estimate_offsets
+from serverless_mlperf.errors import RunError
+from serverless_mlperf.mlperf.collection import Delivery, deliveries, exchanges, make_record, timings
 from serverless_mlperf.mlperf.driver import Driver
 from serverless_mlperf.mlperf.logs import DetailLog
 from serverless_mlperf.mlperf.query import Query
 from serverless_mlperf.mlperf.settings import settings_of
 from serverless_mlperf.mlperf.spec import DriverResult, RunSpec, dump_result
+from serverless_mlperf.mlperf.trace import TraceSample, read_trace
 from serverless_mlperf.mlperf.warmup import WarmUp
 from serverless_mlperf.records import Record, write_records
 from serverless_mlperf.transports.base import Reply
@@ -32,7 +35,9 @@ class Account:
         folder = self.spec.output
         warmed = list(self.warm_up.queries.values()) if self.warm_up else []
         delivered = deliveries([*_replies(warmed), *_replies(self.driver.queries), *self.driver.surplus])
-        records, clamped = _records(self.driver.queries, delivered)
+        timed, trace_fault = self._timings()
+        offsets = estimate_offsets(exchanges(self.driver.queries))
+        records, clamped = _records(self.driver.queries, delivered, offsets, timed)
         write_records(folder / "queries.jsonl", records)
         write_records(folder / "warmup.jsonl", _records(warmed, delivered)[0])
         write_bodies(folder, self.driver.queries)
@@ -46,8 +51,16 @@ class Account:
             self.transport,
             capacity_qps=self.warm_up.capacity_qps if self.warm_up else None,
         )
+        result = replace(result, deadline_s=self.spec.timeout_s, trace_fault=trace_fault)
         (folder / "driver.json").write_bytes(dump_result(result))
         return result
+
+    def _timings(self) -> tuple[dict[str, TraceSample], str | None]:
+        """LoadGen's times by key, or why there are none: the queries were measured all the same."""
+        try:
+            return timings(self.driver.queries, read_trace(self.spec.output / "loadgen")), None
+        except RunError as error:
+            return {}, str(error)
 
 
 def write_bodies(folder: Path, queries: Iterable[Query]) -> None:
@@ -117,8 +130,14 @@ def make_result(  # noqa: PLR0913 - everything that is counted
     )
 
 
-def _records(queries: Iterable[Query], delivered: Mapping[str, Delivery]) -> tuple[list[Record], int]:
-    made = [make_record(query, delivered) for query in queries if query.verdict is not None]
+def _records(
+    queries: Iterable[Query],
+    delivered: Mapping[str, Delivery],
+    offsets: Mapping[str, ClockOffset] | None = None,
+    timed: Mapping[str, TraceSample] | None = None,
+) -> tuple[list[Record], int]:
+    ended = [query for query in queries if query.verdict is not None]
+    made = [make_record(query, delivered, offsets, (timed or {}).get(query.key)) for query in ended]
     return [record for record, _ in made], sum(clamped for _, clamped in made)
 
 

@@ -152,6 +152,10 @@ class DriverResult:
     """What the environments can serve together, by the time that the warm-up's queries spent in them."""
     aborted: str | None = None
     """Why the run ended before its end."""
+    deadline_s: float | None = None
+    """After how long without a result a query counted as lost."""
+    trace_fault: str | None = None
+    """Why the records are without LoadGen's times."""
 
 
 _SPEC: Final = TypeAdapter(RunSpec)

@@ -116,6 +116,8 @@ def _of_loadgen(driver: DriverResult) -> Iterator[Reason]:
     if driver.loadgen_errors:
         evidence = f"{len(driver.loadgen_errors)} LoadGen errors, first: {driver.loadgen_errors[0]}"
         yield Reason("loadgen_errors", evidence, "read loadgen/mlperf_log_detail.txt", transient=False)
+    if driver.trace_fault is not None:
+        yield Reason("trace", driver.trace_fault, "measure again", transient=False)
 
 
 def _broken_rules(driver: DriverResult) -> Iterator[Reason]:
