@@ -58,16 +58,15 @@ def cache_in_use(*, alone: bool = False) -> Iterator[None]:
 
 def is_ours(path: Path) -> bool:
     """Whether a file, or a folder with all that is in it, belongs to us and nobody else can write to it."""
-    found = [path, *(path.rglob("*") if path.is_dir() else ())]
-    return all(_is_ours(each.lstat()) for each in found)
+    return all(_is_ours(each.lstat()) for each in _tree(path))
 
 
-def close_to_others(folder: Path) -> None:
-    """Take the right to write from all others, whatever our umask allowed, in a folder and all that is in it."""
-    for path in [folder, *folder.rglob("*")]:
-        mode = path.lstat().st_mode
+def close_to_others(path: Path) -> None:
+    """Take the right to write to a file, or to a folder with all that is in it, from others: umasks may allow it."""
+    for each in _tree(path):
+        mode = each.lstat().st_mode
         if mode & _FOREIGN_WRITE and not stat.S_ISLNK(mode):
-            path.chmod(stat.S_IMODE(mode) & ~_FOREIGN_WRITE)
+            each.chmod(stat.S_IMODE(mode) & ~_FOREIGN_WRITE)
 
 
 def _choose(environ: Mapping[str, str]) -> Path:
@@ -95,6 +94,10 @@ def _make(folder: Path) -> None:
         raise HostError(f"cache {folder}: belongs to uid {found.st_uid}, not to us ({os.geteuid()}); {_ELSEWHERE}")
     if not _is_ours(found):
         raise HostError(f"cache {folder}: others can write to it (mode {found.st_mode & 0o777:o}); {_ELSEWHERE}")
+
+
+def _tree(path: Path) -> list[Path]:
+    return [path, *(path.rglob("*") if path.is_dir() else ())]
 
 
 def _is_ours(found: os.stat_result) -> bool:

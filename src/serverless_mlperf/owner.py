@@ -59,11 +59,15 @@ def owner_of(name: str) -> Owner | None:
 def is_leftover(path: Path) -> bool:
     """Whether a file or folder is a temporary one of ours whose process is gone; when in doubt it is not."""
     owner = owner_of(path.name)
-    if owner is None or path.lstat().st_uid != os.geteuid():
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return False  # its process has just removed it
+    if owner is None or found.st_uid != os.geteuid():
         return False
     if owner.alive is None:
         # Of another boot, or of a container: whatever was last changed before this boot is of an earlier one.
-        return path.lstat().st_mtime < time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+        return found.st_mtime < time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
     return not owner.alive
 
 
