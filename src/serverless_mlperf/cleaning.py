@@ -119,7 +119,7 @@ def find_orphans() -> Iterator[Orphan]:
 
 
 def _orphan(pid: int) -> Orphan | None:
-    """A process is a function's if it has its variables; TMPDIR lies in the folder that bears its server's mark."""
+    """A process is a function's, of a server with our cache, by its variables; TMPDIR bears the mark of the server."""
     try:
         pairs = (item.partition(b"=") for item in (_PROC / str(pid) / "environ").read_bytes().split(b"\0"))
         variables = {os.fsdecode(name): os.fsdecode(value) for name, _, value in pairs}
@@ -127,9 +127,9 @@ def _orphan(pid: int) -> Orphan | None:
     except OSError:
         return None  # it has ended meanwhile, or is another user's
     owners = [owner_of(part) for part in PurePath(variables.get("TMPDIR", "")).parts]
-    if "AWS_LAMBDA_RUNTIME_API" not in variables or not any(owner and owner.alive is False for owner in owners):
-        return None
-    return Orphan(pid, command)
+    dead = any(owner and owner.alive is False for owner in owners)
+    ours = PurePath(variables.get("LAMBDA_TASK_ROOT", "")).is_relative_to(cache_dir())
+    return Orphan(pid, command) if dead and ours else None
 
 
 def _end(orphans: list[Orphan], dry_run: bool, say: Say) -> None:
