@@ -1,16 +1,22 @@
 """Unpacked folders: whole or absent, and never used when they are not as they were made."""
 
+import asyncio
 from collections.abc import Callable
 import json
 import os
 from pathlib import Path
 import subprocess
 import sys
+from typing import Any
 import zipfile
 
+from executor_functions import ask, executor, function
 import pytest
 
+from serverless_mlperf.cache import cache_dir
 from serverless_mlperf.packages.archive import digest
+from serverless_mlperf.platforms.local.runtime import prepare_runtime
+from serverless_mlperf.platforms.local.sandbox import sandbox_uid
 from serverless_mlperf.platforms.local.storehouse import MANIFEST, damage, made_once
 
 CODE = b"print('code')\n"
@@ -149,3 +155,32 @@ def test_unpacking_verifies_the_zip(tmp_path: Path) -> None:
     assert damage(right) is None
     archive.unlink()  # not needed any more
     assert unpacking(archive, right).returncode == 0
+
+
+def test_server_does_not_run_altered_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Code that was altered in the cache since a former server unpacked it is unpacked again before it runs."""
+
+    async def called() -> Any:
+        async with executor(tmp_path) as running:
+            return await ask(running, spec)
+
+    spec = function(tmp_path, source="def lambda_handler(event, context): return 'right'\n")
+    assert asyncio.run(called()) == "right"
+    unpacked = cache_dir() / "unpacked" / spec.code_sha256 / "app.py"
+    replace(unpacked, unpacked.read_bytes().replace(b"right", b"wrong"))
+    assert asyncio.run(called()) == "right"
+    assert "app.py: has another content; made again" in capsys.readouterr().err
+
+
+def test_server_does_not_run_an_altered_runtime() -> None:
+    """The runtime folder is compared as well, when a server starts."""
+    altered = prepare_runtime(sandbox_uid()).site_dir / "six.py"
+    before = altered.read_bytes()
+    replace(altered, before.replace(b"import", b"export"))
+    code = (
+        "from serverless_mlperf.platforms.local import runtime, sandbox; runtime.prepare_runtime(sandbox.sandbox_uid())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0
+    assert "six.py: has another content; made again" in done.stderr
+    assert altered.read_bytes() == before
