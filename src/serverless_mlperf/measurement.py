@@ -94,6 +94,7 @@ def _spec(config: ExperimentConfig, cell: Cell, dataset: Dataset, target: Target
         task=cell.task,
         loadgen_model=workload.loadgen_model,
         output=folder,
+        sample_paths=tuple(sample.path for sample in dataset.samples),
         # Offline: all samples wait in one backlog, so the last one's deadline covers all before it.
         timeout_s=config.timeout_s + count * SECONDS_PER_QUERY / target.concurrency,
         query_count=count,
@@ -114,10 +115,15 @@ def _merged(path: Path, reports: Mapping[str, Report]) -> tuple[Record, ...]:
 
 
 def _with_report(record: Record, report: Report | None) -> Record:
-    if report is None:
+    """Fill in what the record does not have from its own result: a synchronous response carries the same line."""
+    if report is None or record.billed_ms is not None:
         return record
     return replace(
-        record, billed_ms=report.billed_ms, duration_ms=report.duration_ms, max_memory_mib=report.max_memory_mib
+        record,
+        billed_ms=report.billed_ms,
+        duration_ms=report.duration_ms,
+        max_memory_mib=report.max_memory_mib,
+        init_ms=report.init_ms,
     )
 
 

@@ -15,6 +15,7 @@ from serverless_mlperf.mlperf.spec import DriverResult, RunSpec, dump_result
 from serverless_mlperf.mlperf.warmup import WarmUp
 from serverless_mlperf.records import Record, write_records
 from serverless_mlperf.transports.base import Reply
+from serverless_mlperf.transports.table import effective_options
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,8 @@ def make_result(
         environments=dict(Counter(str(record.environment_id) for record in served)),
         cold=sum(bool(record.cold) for record in served),
         warmup_queries=warmup_queries,
+        transport_name=spec.transport,
+        transport_options=effective_options(spec.transport, spec.transport_options),
         transport=dict(transport or {}),
         settings=detail.effective,
         aborted=aborted,

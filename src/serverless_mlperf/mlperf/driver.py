@@ -58,7 +58,7 @@ class Driver:
         self._encode = encode
         self._keys = keys
         self._deadline_ns = round(deadline_s * 1e9)
-        self._senders = senders
+        self._free_senders = senders
         self._loop = asyncio.get_running_loop()
         self._batches: deque[Batch] = deque()
         self._woken = False
@@ -173,17 +173,23 @@ class Driver:
         self._send_more()
 
     def _send_more(self) -> None:
-        for _ in range(min(self._senders - len(self._sending), len(self._waiting))):
+        for _ in range(min(self._free_senders, len(self._waiting))):
+            self._free_senders -= 1
             task = self._loop.create_task(self._send_waiting())
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)
 
     async def _send_waiting(self) -> None:
         """One sender: takes queries until none waits, so that a burst costs few tasks."""
-        while self._waiting:
-            query = self._waiting.popleft()
-            if query.verdict is None:
-                await self._send(query)
+        try:
+            while self._waiting:
+                query = self._waiting.popleft()
+                if query.verdict is None:
+                    await self._send(query)
+        finally:
+            # Not in the task's done callback, which comes later: a query accepted in between would find no sender
+            # free, and nobody would look again.
+            self._free_senders += 1
 
     async def _send(self, query: Query) -> None:
         query.begun_ns = time.time_ns()

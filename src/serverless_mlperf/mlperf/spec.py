@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from serverless_mlperf.errors import InputError
 from serverless_mlperf.platforms.base import Target
 from serverless_mlperf.transports.sigv4 import Credentials
+from serverless_mlperf.transports.table import SYNCHRONOUS
 from serverless_mlperf.workloads import Task
 
 Scenario = Literal["SingleStream", "MultiStream", "Server", "Offline"]
@@ -61,8 +62,10 @@ class RunSpec:
     transport_options: Mapping[str, Any] = field(default_factory=dict)
     credentials: Credentials | None = None
     """None: requests are not signed (local platform)."""
+    sample_paths: tuple[Path, ...] | None = None
+    """Files of the same images, for a transport that carries them; None where the client does not have them."""
     senders: int = 8
-    """Queries being handed to the platform at once."""
+    """Queries being handed to the platform at once, where that ends before their result comes."""
     drain_s: float = 0.3
     """How long duplicates are still counted after the last query."""
 
@@ -73,6 +76,16 @@ class RunSpec:
             raise InputError(f"run {self.run}: {self.query_count} queries asked; give at least 1")
         if not self.run or "/" in self.run:
             raise InputError(f"run name {self.run!r} cannot be part of an object key")
+
+    @property
+    def sends_at_once(self) -> int:
+        """Bound of the sends under way: where a send lasts until the answer, that of the queries in flight."""
+        return self.target.concurrency if self.transport in SYNCHRONOUS else self.senders
+
+    @property
+    def warmup_at_once(self) -> int:
+        """Warm-up queries under way: twice the environments make a backlog, unless Lambda would answer it with 429."""
+        return self.target.concurrency * (1 if self.transport in SYNCHRONOUS else 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +128,11 @@ class DriverResult:
     cold: int = 0
     """Cold starts in the window."""
     warmup_queries: int = 0
+    transport_name: str = ""
+    transport_options: Mapping[str, Any] = field(default_factory=dict)
+    """As in effect, e.g. whether `invoke` carried the images (`payload`: inline or s3ref)."""
     transport: Mapping[str, int] = field(default_factory=dict)
+    """What the transport had to deal with, counted."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Effective settings as LoadGen logged them."""
     aborted: str | None = None
