@@ -198,8 +198,9 @@ def test_error_record_is_a_reply_that_is_not_ok() -> None:
     s3_case(body, error_records=True)
 
 
-def test_unreadable_result_is_a_reply_that_is_not_ok() -> None:
-    """A damaged output ends its query as an error, not as silence."""
+@pytest.mark.parametrize("fault", ["broken_results", "cut_results"])
+def test_unreadable_result_is_a_reply_that_is_not_ok(fault: str) -> None:
+    """A damaged output, or one that does not come to its end, ends its query as an error, not as silence."""
 
     async def body(_: TinyCloud, transport: S3Transport, inbox: Inbox) -> None:
         await transport.send(f"{RUN}-00000000", 0)
@@ -208,7 +209,7 @@ def test_unreadable_result_is_a_reply_that_is_not_ok() -> None:
         assert reply.error is not None
         assert reply.error.startswith("result not read")
 
-    s3_case(body, broken_results=True)
+    s3_case(body, **{fault: True})
 
 
 def test_notice_delivered_twice_is_no_second_execution() -> None:

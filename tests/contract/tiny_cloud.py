@@ -54,6 +54,8 @@ class TinyCloud:
     """Every input is served twice."""
     error_records: bool = False
     broken_results: bool = False
+    cut_results: bool = False
+    """Objects end before their end."""
     objects: dict[str, bytes] = field(default_factory=dict)
     messages: deque[str] = field(default_factory=deque)
     deleted: list[str] = field(default_factory=list)
@@ -101,9 +103,11 @@ class TinyCloud:
         self.messages.extend([json.dumps({"Records": [record]})] * (2 if self.redeliver else 1))
         self._filled.set()
 
-    async def _s3(self, request: web.Request) -> web.Response:
+    async def _s3(self, request: web.Request) -> web.StreamResponse:
         key = request.match_info["key"]
         self.requests.append((request.method, key, {k.lower(): v for k, v in request.headers.items()}))
+        if request.method == "GET" and self.cut_results:
+            return await _cut(request, web.Response())
         if request.method == "GET":
             return web.Response(body=self.objects[key]) if key in self.objects else web.Response(status=404)
         if request.method == "PUT":

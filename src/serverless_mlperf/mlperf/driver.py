@@ -49,7 +49,11 @@ class Batch:
 
 
 class Driver:
-    """One LoadGen test against one transport, which somebody else opened and will close."""
+    """One LoadGen test against one transport, which somebody else opened and will close.
+
+    At most `senders` sends are under way. Where a send lasts until the answer, that bounds the queries in flight; what
+    waits for a free sender waits between `issued_ns` and `begun_ns`, and its deadline runs.
+    """
 
     def __init__(
         self, transport: Transport, encode: Encoder, keys: Iterator[str], deadline_s: float, senders: int = 8
