@@ -104,6 +104,7 @@ def _spec(
         task=cell.task,
         loadgen_model=workload.loadgen_model,
         output=folder,
+        sample_paths=tuple(sample.path for sample in dataset.samples),
         timeout_s=config.timeout_s + _backlog(scenario, plan, length, dataset) * SECONDS_PER_QUERY / target.concurrency,
         query_count=length.queries,
         min_duration_s=0.0 if plan.mode == "accuracy" else length.min_duration_s,
@@ -148,10 +149,15 @@ def _merged(path: Path, reports: Mapping[str, Report]) -> tuple[Record, ...]:
 
 
 def _with_report(record: Record, report: Report | None) -> Record:
-    if report is None:
+    """Fill in what the record does not have from its own result: a synchronous response carries the same line."""
+    if report is None or record.billed_ms is not None:
         return record
     return replace(
-        record, billed_ms=report.billed_ms, duration_ms=report.duration_ms, max_memory_mib=report.max_memory_mib
+        record,
+        billed_ms=report.billed_ms,
+        duration_ms=report.duration_ms,
+        max_memory_mib=report.max_memory_mib,
+        init_ms=report.init_ms,
     )
 
 

@@ -13,18 +13,21 @@ SCHEMA_VERSION: Final = 2
 QueryVerdict = Literal["ok", "error", "timeout", "send_error"]
 
 PHASES: Final = (
-    "client_wait",  # LoadGen handed the query over -> PUT begun
-    "put",  # PUT begun -> PUT answered
-    "trigger",  # PUT answered -> handler entered (waiting in the platform's queue included)
-    "fetch_input",  # input JSON read
+    "client_wait",  # LoadGen handed the query over -> its sending begun (waiting for a free sender)
+    "put",  # s3: PUT begun -> PUT answered
+    "trigger",  # s3: PUT answered -> handler entered (waiting in the platform's queue included)
+    "throttled",  # invoke: sending begun -> the request that was accepted begun (429 answers and back-off)
+    "request",  # invoke: that request begun -> handler entered (network, platform, the runtime reading the event)
+    "fetch_input",  # s3: input JSON read
+    "unpack",  # invoke, payload inline: query checked, image taken out of the event (base64)
     "fetch",  # image read from the object store
     "decode",  # JPEG -> RGB
     "preprocess",  # resize, crop, normalise
     "forward",  # inference alone
     "postprocess",
-    "deliver",  # input copied to completed/, output JSON written, input deleted
-    "notice",  # output written -> client told
-    "collect",  # client told -> body in hand
+    "deliver",  # s3: input copied to completed/, output JSON written, input deleted
+    "notice",  # s3: output written -> client told; invoke: handler done -> response in hand
+    "collect",  # s3: client told -> body in hand, read; invoke: response in hand -> read
 )
 
 
@@ -54,6 +57,8 @@ class Record:
     billed_ms: int | None = None
     duration_ms: float | None = None
     max_memory_mib: int | None = None
+    init_ms: float | None = None
+    """Init Duration as the platform reports it: of a cold query alone."""
     duplicates: int = 0
     """Results beyond the first that arrived for this query."""
     error: str | None = None

@@ -1,9 +1,14 @@
 """Input and output JSON as values, and the names of the objects they live in.
 
+A query comes as an object below `input/` (an S3 event tells its key) or as the event itself (a direct invocation):
+`{"ImageFilenames": ["imagenet/a.JPEG"]}`, and then it may carry its one image in base64 as `ImageBytes`, which is used
+instead of the object of that name.
+
 Standard library only: the client side reads this module too. Keys from events and inputs are hostile until
 checked here.
 """
 
+import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 import hashlib
@@ -33,6 +38,8 @@ MODEL_FILES: Final[dict[tuple[str, str], tuple[str, ...]]] = {
 
 MAX_INPUT_BYTES: Final = 256 * 1024
 """An input names some images; Lambda's own cap for asynchronous events is the same."""
+MAX_REQUEST_BYTES: Final = 6 * 2**20
+"""A request to Lambda's Invoke must be smaller than this (lambda/latest/dg/gettingstarted-limits)."""
 MAX_IMAGES: Final = 64
 IMAGE_ROOTS: Final = ("coco", "imagenet", "synthetic")
 
@@ -111,6 +118,29 @@ def render_query(query: Query) -> bytes:
             "OutputPath": query.output_path,
         }
     )
+
+
+def parse_image_bytes(document: Mapping[str, Any], query: Query) -> bytes | None:
+    """The image that a direct invocation carries, decoded; None without any. Raises QueryError."""
+    text = document.get("ImageBytes")
+    if text is None:
+        return None
+    if len(query.image_filenames) != 1:
+        raise QueryError("BadInput", f"ImageBytes is one image, ImageFilenames names {len(query.image_filenames)}")
+    if not isinstance(text, str) or not 0 < len(text) < MAX_REQUEST_BYTES:
+        raise QueryError("BadInput", f"ImageBytes must be text of 1 to {MAX_REQUEST_BYTES - 1} characters")
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError as error:
+        raise QueryError("BadInput", f"ImageBytes is not base64: {error}") from error
+
+
+def render_invocation(image_key: str, image: bytes | None = None) -> bytes:
+    """Write the event of a direct invocation for one image; with `image`, the file itself travels in it."""
+    event: dict[str, Any] = {"ImageFilenames": [image_key]}
+    if image is not None:
+        event["ImageBytes"] = base64.b64encode(image).decode()
+    return _dump(event)
 
 
 def parse_s3_event(event: Mapping[str, Any]) -> tuple[str, ...]:

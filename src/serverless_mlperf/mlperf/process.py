@@ -49,13 +49,29 @@ class RunProcess:
         spec = self._spec
         spec.output.mkdir(parents=True, exist_ok=True)
         transport = make_transport(
-            spec.transport, spec.target, spec.samples, spec.run, spec.credentials, spec.transport_options
+            spec.transport,
+            spec.target,
+            spec.samples,
+            spec.run,
+            spec.credentials,
+            spec.transport_options,
+            spec.sample_paths,
+            spec.timeout_s,
         )
         try:
             await transport.open(self._deliver)
-            await self._warm(WarmUp(transport, self._keys, spec.target.concurrency, len(spec.samples), spec.warmup))
+            await self._warm(
+                WarmUp(
+                    transport,
+                    self._keys,
+                    spec.target.concurrency,
+                    len(spec.samples),
+                    spec.warmup,
+                    spec.warmup_at_once,
+                )
+            )
             driver = Driver(
-                transport, ENCODERS[spec.task], self._keys, spec.timeout_s, spec.senders, spec.max_in_flight
+                transport, ENCODERS[spec.task], self._keys, spec.timeout_s, spec.sends_at_once, spec.max_in_flight
             )
             detail = await self._measure(driver)
         finally:

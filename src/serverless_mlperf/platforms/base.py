@@ -54,8 +54,15 @@ class Report:
     memory_mib: int
     max_memory_mib: int
     status: str = "ok"
+    """`ok`, `error` or `timeout`."""
     cpu_ns: int | None = None
     """CPU time of the environment during the invocation, as the platform saw it; None where it cannot."""
+    error_type: str | None = None
+    """Of a function that failed, e.g. `Runtime.OutOfMemory`."""
+    restore_ms: float | None = None
+    """Time to restore a snapshot (SnapStart), instead of an init phase."""
+    billed_restore_ms: int | None = None
+    """The part of it that is billed; `billed_ms` includes it."""
 
 
 @dataclass(frozen=True, slots=True)

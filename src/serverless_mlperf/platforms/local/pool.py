@@ -38,8 +38,13 @@ class FunctionPool:
 
     @property
     def in_flight_calls(self) -> int:
-        """What counts against reserved concurrency: what runs, and the calls that wait for the host."""
-        return self.active + sum(job.kind == "call" for job in self.waiting)
+        """What counts against reserved concurrency: what runs, and the calls that wait.
+
+        An invocation that has been answered is over: a caller that keeps exactly the reserved number under way is not
+        refused because its environment has not yet asked for more.
+        """
+        answered = sum(environment.finishing for environment in self.environments)
+        return self.active - answered + sum(job.kind == "call" for job in self.waiting)
 
     @property
     def ready(self) -> bool:
