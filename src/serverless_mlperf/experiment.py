@@ -108,8 +108,10 @@ class Experiment:
         """Repeat a run that is INVALID for a passing reason; every try is kept in a folder of its own."""
         for attempt in range(1, self._config.retry_invalid + 2):
             folder = self._folder.run_folder(cell.name)
-            dataset = self._preparation.datasets[cell.task]
-            outcome = measure_run(self._config, cell, dataset, self._platform, target, folder, progress.event)
+            dataset, reference = self._preparation.datasets[cell.task], self._preparation.references.get(cell.task)
+            outcome = measure_run(
+                self._config, cell, dataset, self._platform, target, folder, progress.event, reference
+            )
             # A later run finds the environments warm: their cold starts are those of the first one's warm-up.
             cold_starts += [record for record in outcome.warmup if record.cold]
             validity = replace(outcome.validity, tries=attempt)
