@@ -10,7 +10,19 @@ import pytest
 
 SOURCES = Path(__file__).parents[1] / "src"
 CLIENT, FUNCTION = "serverless_mlperf", "serverless_mlperf_sut"
-PURE = ("accuracy", "stats", "quota", "mlperf.verdict")
+PURE = (
+    "accuracy",
+    "clock",
+    "early_stopping",
+    "latency",
+    "mlperf.agreement",
+    "mlperf.verdict",
+    "percentiles",
+    "quota",
+    "repeats",
+    "stats",
+    "waterfall",
+)
 VALUES = ("errors", "workloads", "platforms.base", "transports.base", "platforms.local.model")
 MAY_SLEEP = ("serverless_mlperf.calibration",)  # the host's CPU can only be looked at again later
 MAX_LINES, MAX_FUNCTION_LINES = 500, 60

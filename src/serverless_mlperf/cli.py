@@ -46,10 +46,27 @@ def run(  # noqa: PLR0913 - one parameter per option
         ),
     ] = None,
     platform: Annotated[str | None, typer.Option(help="local")] = None,
-    scenario: Annotated[str | None, typer.Option(help="offline")] = None,
-    transport: Annotated[str | None, typer.Option(help="s3")] = None,
-    mode: Annotated[str | None, typer.Option(help="performance, accuracy")] = None,
-    queries: Annotated[int | None, typer.Option(help="Measured warm queries per run (performance mode).")] = None,
+    scenario: Annotated[str | None, typer.Option(help="single-stream, multi-stream, server, offline")] = None,
+    transport: Annotated[str | None, typer.Option(help="s3, invoke")] = None,
+    payload: Annotated[str | None, typer.Option(help="What an invocation carries: inline (the image), s3ref.")] = None,
+    mode: Annotated[str | None, typer.Option(help="performance, accuracy, test01, test04")] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A smoke test: too short for LoadGen in some scenarios.")
+    ] = False,
+    full: Annotated[bool, typer.Option("--full", help="MLPerf's durations and counts: ten minutes per run.")] = False,
+    queries: Annotated[int | None, typer.Option(help="Queries per run, at least (performance mode).")] = None,
+    target_qps: Annotated[
+        float | None, typer.Option("--target-qps", help="Server: arrivals per second; default: half of the capacity.")
+    ] = None,
+    latency_bound_ms: Annotated[
+        float | None, typer.Option("--latency-bound-ms", help="Server: what the 99th percentile may reach.")
+    ] = None,
+    search_capacity: Annotated[
+        bool, typer.Option("--search-capacity", help="Server: find the highest rate within the latency bound.")
+    ] = False,
+    sweep: Annotated[
+        list[int] | None, typer.Option(help="Queries in flight, one run each: latency over throughput; repeatable.")
+    ] = None,
     repeat: Annotated[int | None, typer.Option(help="Runs per cell.")] = None,
     retry_invalid: Annotated[
         int | None, typer.Option("--retry-invalid", help="Further tries when a run is INVALID for a passing reason.")
@@ -79,6 +96,8 @@ def run(  # noqa: PLR0913 - one parameter per option
     from serverless_mlperf.config import load_config
     from serverless_mlperf.experiment import run_experiment
 
+    if quick and full:
+        raise InputError("--quick and --full exclude each other: give one of them")
     if memory and memory_type:
         raise InputError("--memory and --memory_type say the same thing: give one of them")
     sizes = [MEMORY_MIB[i] for i in memory_type] if memory_type else memory
@@ -89,7 +108,13 @@ def run(  # noqa: PLR0913 - one parameter per option
         "platform": platform,
         "scenario": scenario,
         "transport": transport,
+        "payload": payload,
         "mode": mode,
+        "length": "quick" if quick else "full" if full else None,
+        "target_qps": target_qps,
+        "latency_bound_ms": latency_bound_ms,
+        "search_capacity": search_capacity or None,
+        "sweep": sweep or None,
         "queries": queries,
         "repeat": repeat,
         "retry_invalid": retry_invalid,

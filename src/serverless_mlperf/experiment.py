@@ -14,6 +14,7 @@ from serverless_mlperf.errors import BenchmarkError
 from serverless_mlperf.host import describe_host, host_lock, preflight
 from serverless_mlperf.measurement import RunOutcome, first_engine, measure_run
 from serverless_mlperf.mlperf.verdict import host_limited, write_validity
+from serverless_mlperf.plan import RunPlan
 from serverless_mlperf.platforms.base import FunctionConfig, Platform, Target
 from serverless_mlperf.platforms.local.model import visible_cores
 from serverless_mlperf.platforms.local.platform import LocalPlatform, host_concurrency
@@ -108,9 +109,9 @@ class Experiment:
         """Repeat a run that is INVALID for a passing reason; every try is kept in a folder of its own."""
         for attempt in range(1, self._config.retry_invalid + 2):
             folder = self._folder.run_folder(cell.name)
-            dataset, reference = self._preparation.datasets[cell.task], self._preparation.references.get(cell.task)
+            plan = RunPlan(self._config.mode, self._config.target_qps)
             outcome = measure_run(
-                self._config, cell, dataset, self._platform, target, folder, progress.event, reference
+                self._config, cell, plan, self._preparation, self._platform, target, folder, progress.event
             )
             # A later run finds the environments warm: their cold starts are those of the first one's warm-up.
             cold_starts += [record for record in outcome.warmup if record.cold]

@@ -10,12 +10,15 @@ import uuid
 from serverless_mlperf.calibration import Calibration, calibrate, wait_until_quiet
 from serverless_mlperf.config import ExperimentConfig
 from serverless_mlperf.datasets.base import Dataset
+from serverless_mlperf.mlperf.agreement import checked
 from serverless_mlperf.mlperf.launch import run_process
-from serverless_mlperf.mlperf.spec import DriverResult, RunSpec
+from serverless_mlperf.mlperf.length import Length, length_of
+from serverless_mlperf.mlperf.spec import LOAD_SHARE, SAMPLES_PER_QUERY, DriverResult, RunSpec, Scenario
 from serverless_mlperf.mlperf.verdict import Reason, Validity, accuracy_below_target, verdict
+from serverless_mlperf.plan import RunPlan
 from serverless_mlperf.platforms.base import Platform, PlatformUsage, Report, Target
+from serverless_mlperf.preparation import Preparation
 from serverless_mlperf.records import Record, read_records, write_records
-from serverless_mlperf.reference import Reference
 from serverless_mlperf.scoring import Score, score_run
 from serverless_mlperf.workloads import WORKLOADS, Cell
 
@@ -46,20 +49,21 @@ class RunOutcome:
 def measure_run(
     config: ExperimentConfig,
     cell: Cell,
-    dataset: Dataset,
+    plan: RunPlan,
+    preparation: Preparation,
     platform: Platform,
     target: Target,
     folder: Path,
     on_event: OnEvent,
-    reference: Reference | None = None,
 ) -> RunOutcome:
     """Measure one run of a deployed cell and leave its raw data in `folder`; raises RunError.
 
-    An accuracy run is held against `reference`, which is that of the whole data set.
+    An accuracy run is held against the reference of its data set.
     """
+    dataset, reference = preparation.datasets[cell.task], preparation.references.get(cell.task)
     on_event({"event": "calibrate"})
     before = wait_until_quiet()
-    driver = run_process(_spec(config, cell, dataset, target, folder), on_event)
+    driver = run_process(_spec(config, cell, plan, dataset, target, folder), on_event)
     after = calibrate()
     reports, usage = platform.observe(target, *_window(tuple(read_records(folder / "queries.jsonl"))))
     by_request = {report.request_id: report for report in reports}
@@ -68,7 +72,7 @@ def measure_run(
     write_records(folder / "records.jsonl", records)
     write_records(folder / "warmup.jsonl", warmup)
     (folder / "queries.jsonl").unlink()
-    score = score_run(config.mode, dataset, records, folder, reference.accuracy if reference else None)
+    score = score_run(plan.mode, dataset, records, folder, reference.accuracy if reference else None)
     validity = verdict(driver, before.delivered_share, after.delivered_share, usage, median_service_ns(records))
     return RunOutcome(
         cell=cell,
@@ -81,13 +85,17 @@ def measure_run(
         after=after,
         usage=usage,
         reports=tuple(by_request[r.request_id] for r in records if r.request_id in by_request),
-        validity=validity.with_reason(_accuracy_fault(score) if config.mode == "accuracy" else None),
+        validity=checked(validity, records, driver).with_reason(
+            _accuracy_fault(score) if plan.mode == "accuracy" else None
+        ),
     )
 
 
-def _spec(config: ExperimentConfig, cell: Cell, dataset: Dataset, target: Target, folder: Path) -> RunSpec:
+def _spec(
+    config: ExperimentConfig, cell: Cell, plan: RunPlan, dataset: Dataset, target: Target, folder: Path
+) -> RunSpec:
     workload = WORKLOADS[cell.task]
-    count = config.queries if config.mode == "performance" else len(dataset.samples)
+    scenario, length = config.loadgen_scenario, length_of(config.length, config.loadgen_scenario, config.queries)
     return RunSpec(
         run=uuid.uuid4().hex[:8],
         target=target,
@@ -95,12 +103,36 @@ def _spec(config: ExperimentConfig, cell: Cell, dataset: Dataset, target: Target
         task=cell.task,
         loadgen_model=workload.loadgen_model,
         output=folder,
-        # Offline: all samples wait in one backlog, so the last one's deadline covers all before it.
-        timeout_s=config.timeout_s + count * SECONDS_PER_QUERY / target.concurrency,
-        query_count=count,
+        timeout_s=config.timeout_s + _backlog(scenario, plan, length, dataset) * SECONDS_PER_QUERY / target.concurrency,
+        query_count=length.queries,
+        min_duration_s=0.0 if plan.mode == "accuracy" else length.min_duration_s,
         performance_sample_count=min(workload.performance_sample_count, len(dataset.samples)),
-        mode=config.mode,
+        scenario=scenario,
+        mode=plan.mode,
+        target_qps=plan.target_qps,
+        load_share=plan.load_share or LOAD_SHARE,
+        latency_bound_ms=config.latency_bound_ms,
+        transport=config.transport,
+        transport_options={"payload": config.payload} if config.transport == "invoke" else {},
+        max_in_flight=_in_flight(config, plan, target),
+        length=config.length,
     )
+
+
+def _backlog(scenario: Scenario, plan: RunPlan, length: Length, dataset: Dataset) -> int:
+    """Queries that may wait before one: a deadline covers all of them."""
+    match scenario:
+        case "SingleStream":
+            return 1
+        case "MultiStream":
+            return SAMPLES_PER_QUERY
+    return len(dataset.samples) if plan.mode == "accuracy" else length.queries
+
+
+def _in_flight(config: ExperimentConfig, plan: RunPlan, target: Target) -> int | None:
+    """An invocation above the function's concurrency would be refused: it waits in the client instead, and is timed."""
+    limits = [plan.max_in_flight, target.concurrency if config.transport == "invoke" else None]
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def _window(records: Sequence[Record]) -> tuple[int, int]:

@@ -1,6 +1,6 @@
 """Raw records of a run: immutable, one per query, written as JSON lines; summaries are computed from them.
 
-Schema history: 1 first version.
+Schema history: 1 first version. 2 LoadGen's own times, the client's stamps and the clock correction.
 """
 
 from collections.abc import Iterable, Iterator
@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any, Final, Literal
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 QueryVerdict = Literal["ok", "error", "timeout", "send_error"]
 
 PHASES: Final = (
@@ -59,6 +59,23 @@ class Record:
     error: str | None = None
     init_phases_ns: dict[str, int] | None = None
     """Of a cold query: its environment's init phase (imports, fetch_model, load_model, first_inference)."""
+    loadgen_latency_ns: int | None = None
+    """LoadGen's latency, by its clock: scheduled -> completion; None without a trace (warm-up queries have none)."""
+    schedule_delay_ns: int | None = None
+    """The part of it before LoadGen began to hand the query over."""
+    query_seq: int | None = None
+    """LoadGen's query: in MultiStream several samples, one record each, make one query."""
+    begun_ns: int | None = None
+    """Client's wall clock: the transport began to send."""
+    sent_ns: int | None = None
+    """Client's wall clock: the platform had accepted it."""
+    noticed_ns: int | None = None
+    """Client's wall clock: it was told that a result exists."""
+    fetched_ns: int | None = None
+    """Client's wall clock: the result was in hand."""
+    clock_offset_ns: int | None = None
+    """The function's clock was ahead by so much, and phases_ns are corrected for it; None: no correction was due.
+    start_ns and finish_ns stay as the function stamped them."""
 
     def __post_init__(self) -> None:
         if self.latency_ns < 0:

@@ -17,7 +17,7 @@ _AP_FIGURES: Final = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
 
 def cell_result(outcome: RunOutcome, run: int, engine: dict[str, Any]) -> CellResult:
     """Compute the row from the records; nothing is measured here."""
-    summary = summarise(outcome.records, outcome.warmup)
+    summary = _summary(outcome)
     latency, completion = summary.latency, summary.completion
     share_ms, quota_ms = _predictions(outcome, summary, engine)
     driver = outcome.driver
@@ -60,6 +60,23 @@ def cell_result(outcome: RunOutcome, run: int, engine: dict[str, Any]) -> CellRe
         max_memory_mib=max((r.max_memory_mib for r in outcome.records if r.max_memory_mib is not None), default=None),
         phases_ms=dict(summary.phases_ms),
         engine=engine,
+        scenario=driver.scenario,
+        forward=latency.percentiles if latency else (),
+        cold_forward=summary.cold_latency.percentiles if summary.cold_latency else (),
+        latencies=summary.latencies,
+        waterfall=summary.waterfall,
+        cold_waterfall=summary.cold_waterfall,
+    )
+
+
+def _summary(outcome: RunOutcome) -> Summary:
+    driver = outcome.driver
+    return summarise(
+        outcome.records,
+        outcome.warmup,
+        driver.scenario,
+        deadline_ms=None if driver.deadline_s is None else driver.deadline_s * 1000,
+        target_latency_ns=driver.settings.get("target_latency_ns"),
     )
 
 

@@ -19,7 +19,7 @@ def folder(tmp_path: Path) -> ResultsFolder:
 def test_experiment_names_settings_matrix_and_environment(folder: ResultsFolder) -> None:
     """experiment.json carries the schema, the settings, the cells and the environment."""
     content = json.loads((folder.path / "experiment.json").read_text())
-    assert content["schema"] == 1
+    assert content["schema"] == 2
     assert (content["settings"], content["cells"], content["environment"]) == (
         {"queries": 3},
         ["a", "b"],

@@ -4,7 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from serverless_mlperf.clock import ClockOffset, Exchange
 from serverless_mlperf.mlperf.query import Query
+from serverless_mlperf.mlperf.trace import Trace, TraceSample, join
 from serverless_mlperf.records import PHASES, Record
 from serverless_mlperf.transports.base import Reply
 
@@ -27,13 +29,40 @@ def deliveries(replies: Iterable[Reply]) -> dict[str, Delivery]:
     return found
 
 
-def make_record(query: Query, delivered: Mapping[str, Delivery]) -> tuple[Record, bool]:
-    """Merge both sides of one ended query; True beside it when stamps of two clocks had to be clamped."""
+def exchanges(queries: Iterable[Query]) -> list[Exchange]:
+    """The stamps of both sides, of the queries that have all four."""
+    found = (_exchange(query, query.reply) for query in queries if query.reply is not None)
+    return [exchange for exchange in found if exchange is not None]
+
+
+def timings(queries: Iterable[Query], trace: Trace) -> dict[str, TraceSample]:
+    """Key -> what LoadGen says of it, for all queries LoadGen handed over; raises RunError where they do not match.
+
+    Keys are given out in the order of hand-over.
+    """
+    handed = sorted(queries, key=lambda query: query.key)
+    samples = join([query.sample_index for query in handed], trace)
+    return {query.key: sample for query, sample in zip(handed, samples, strict=True) if sample is not None}
+
+
+def make_record(
+    query: Query,
+    delivered: Mapping[str, Delivery],
+    offsets: Mapping[str, ClockOffset] | None = None,
+    timed: TraceSample | None = None,
+) -> tuple[Record, bool]:
+    """Merge all sides of one ended query; True beside it when stamps of two clocks had to be clamped.
+
+    Phases that begin by one clock and end by another are corrected by the offset of the query's environment if that
+    is significant.
+    """
     if query.verdict is None:
         raise ValueError(f"{query.key} has not ended")
     sut = _sut(query.reply) if query.reply else {}
     delivery = delivered.get(str(sut.get("request_id")))
-    phases, clamped = _phases(query, sut, delivery)
+    offset = (offsets or {}).get(str(sut.get("environment_id")))
+    correction_ns = offset.correction_ns if offset else 0
+    phases, clamped = _phases(query, _by_the_clients_clock(sut, correction_ns), delivery)
     cpu = _numbers(sut.get("cpu_ns"))
     if cpu is not None and delivery is not None and delivery.cpu_ns is not None:
         cpu["deliver"] = delivery.cpu_ns
@@ -47,15 +76,58 @@ def make_record(query: Query, delivered: Mapping[str, Delivery]) -> tuple[Record
         cold=sut.get("cold"),
         environment_id=sut.get("environment_id"),
         request_id=sut.get("request_id"),
-        start_ns=sut.get("start_ns"),
-        finish_ns=sut.get("finish_ns"),
+        start_ns=_stamp(sut, "start_ns"),
+        finish_ns=_stamp(sut, "finish_ns"),
         phases_ns=phases,
         cpu_ns=cpu,
         duplicates=query.duplicates,
         error=query.error,
         init_phases_ns=_numbers(init.get("phases_ns")) if isinstance(init, dict) else None,
+        clock_offset_ns=correction_ns or None,
+        **_client_stamps(query),
+        **_loadgen_times(timed),
     )
     return record, clamped
+
+
+def _exchange(query: Query, reply: Reply) -> Exchange | None:
+    sut = _sut(reply)
+    start_ns, finish_ns = _stamp(sut, "start_ns"), _stamp(sut, "finish_ns")
+    if not (query.begun_ns and start_ns and finish_ns and reply.noticed_ns and "environment_id" in sut):
+        return None
+    return Exchange(str(sut["environment_id"]), query.begun_ns, start_ns, finish_ns, reply.noticed_ns)
+
+
+def _by_the_clients_clock(sut: Mapping[str, Any], correction_ns: int) -> dict[str, Any]:
+    """The same with its wall clock stamps corrected, as far as it has them."""
+    stamps = {name: _stamp(sut, name) for name in ("start_ns", "finish_ns")}
+    return {**sut, **{name: stamp and stamp - correction_ns for name, stamp in stamps.items()}}
+
+
+def _stamp(sut: Mapping[str, Any], name: str) -> int | None:
+    """A malformed result is kept as an error, but what is no number is no stamp."""
+    value = sut.get(name)
+    return value if isinstance(value, int) else None
+
+
+def _client_stamps(query: Query) -> dict[str, int | None]:
+    reply = query.reply
+    return {
+        "begun_ns": query.begun_ns or None,
+        "sent_ns": reply.sent_ns or None if reply else None,
+        "noticed_ns": reply.noticed_ns or None if reply else None,
+        "fetched_ns": reply.fetched_ns or None if reply else None,
+    }
+
+
+def _loadgen_times(timed: TraceSample | None) -> dict[str, int]:
+    if timed is None:
+        return {}
+    return {
+        "loadgen_latency_ns": timed.latency_ns,
+        "schedule_delay_ns": timed.delay_ns,
+        "query_seq": timed.query_seq,
+    }
 
 
 def _phases(query: Query, sut: Mapping[str, Any], delivery: Delivery | None) -> tuple[dict[str, int] | None, bool]:

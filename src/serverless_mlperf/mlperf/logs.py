@@ -48,6 +48,11 @@ class DetailLog:
         return None if queries is None or samples is None else int(queries) * int(samples)
 
     @property
+    def results(self) -> dict[str, Any]:
+        """What LoadGen computed."""
+        return {key: value for key, value in self.values.items() if key.startswith(("result_", "early_stopping_"))}
+
+    @property
     def effective(self) -> dict[str, Any]:
         """The settings the test really ran with."""
         names = [*(key for key in self.values if key.startswith("effective_")), "loadgen_version"]

@@ -19,6 +19,18 @@ LAG_SHARE: Final = 0.05
 """Of the median service time: the error we accept in a latency that client or server cause."""
 ROUNDING: Final = 1e-9
 """What the quotient of two accuracies may be off by: 343 of 350 right is 98 %, and the target is met."""
+LATE_LIMIT_NS: Final = 2_000_000
+"""How late the client may hand over a query at the 99th percentile, where latency is measured."""
+CLIENT_LIMITED_SHARE: Final = 0.9
+"""Of one core: a client that takes more (Python runs on one) may be what limits the throughput."""
+
+_RULES: Final = (
+    ("result_min_duration_met", "min_duration", "the run was shorter than its minimum duration"),
+    ("result_min_queries_met", "min_query_count", "fewer queries than the minimum"),
+    ("early_stopping_met", "early_stopping", "too few queries for the confidence that MLPerf asks for"),
+    ("result_perf_constraints_met", "latency_bound", "the 99th percentile of latency is above its bound"),
+)
+"""LoadGen's rules by the key of its log: our code, and what it means (loadgen/results.cc)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +80,7 @@ def verdict(
         *_of_loadgen(driver),
         *_of_queries(driver),
         *_of_window(driver),
-        *_of_client(driver, limit_ns),
+        *_of_client(driver),
         *_of_host("before", calibration_before),
         *_of_host("after", calibration_after),
         *_of_platform(usage, limit_ns),
@@ -124,12 +136,38 @@ def write_validity(path: Path, validity: Validity) -> None:
 def _of_loadgen(driver: DriverResult) -> Iterator[Reason]:
     if driver.aborted is not None:
         yield Reason("aborted", driver.aborted, "run the cell again (--resume)", transient=False)
-    elif driver.mode == "performance" and driver.loadgen_validity != "VALID":
-        evidence = f"LoadGen says {driver.loadgen_validity or 'nothing'}"
-        yield Reason("loadgen_invalid", evidence, "read loadgen/mlperf_log_summary.txt", transient=False)
+    elif driver.mode != "accuracy" and driver.loadgen_validity != "VALID":
+        yield from _broken_rules(driver)
     if driver.loadgen_errors:
         evidence = f"{len(driver.loadgen_errors)} LoadGen errors, first: {driver.loadgen_errors[0]}"
         yield Reason("loadgen_errors", evidence, "read loadgen/mlperf_log_detail.txt", transient=False)
+    if driver.trace_fault is not None:
+        yield Reason("trace", driver.trace_fault, "measure again", transient=False)
+
+
+def _broken_rules(driver: DriverResult) -> Iterator[Reason]:
+    """Which of LoadGen's rules do not hold; none of them known, its verdict alone."""
+    broken = [(code, meaning) for key, code, meaning in _RULES if driver.loadgen.get(key) is False]
+    for code, meaning in broken:
+        yield Reason(code, f"LoadGen: {meaning}{_detail(driver, code)}", _next_step(code), transient=False)
+    if not broken:
+        evidence = f"LoadGen says {driver.loadgen_validity or 'nothing'}"
+        yield Reason("loadgen_invalid", evidence, "read loadgen/mlperf_log_summary.txt", transient=False)
+
+
+def _detail(driver: DriverResult, code: str) -> str:
+    """What LoadGen says beyond yes and no."""
+    p99_ns = driver.loadgen.get("result_99.00_percentile_latency_ns")
+    if code == "latency_bound" and p99_ns is not None:
+        return f" ({_ms(p99_ns)} against {driver.latency_bound_ms:g} ms at {driver.target_qps:.3g} queries/s)"
+    said = " ".join(str(driver.loadgen.get(f"{code}_result", "")).split())
+    return f" ({said[:200]})" if said else ""
+
+
+def _next_step(code: str) -> str:
+    if code == "latency_bound":
+        return "lower --target-qps, give the function more memory, or raise --latency-bound-ms"
+    return "measure longer: --full, or more --queries"
 
 
 def _of_queries(driver: DriverResult) -> Iterator[Reason]:
@@ -142,9 +180,15 @@ def _of_queries(driver: DriverResult) -> Iterator[Reason]:
     ):
         if count:
             yield Reason(code, f"{count} of {driver.issued} queries: {what}", next_step, transient=False)
-    if driver.aborted is None and driver.issued != driver.asked:
+    if driver.aborted is None and not _count_fits(driver):
         evidence = f"{driver.issued} queries issued, {driver.asked} asked"
         yield Reason("query_count", evidence, "read loadgen/mlperf_log_detail.txt", transient=False)
+
+
+def _count_fits(driver: DriverResult) -> bool:
+    """Whether LoadGen issued what was asked: where a duration was asked for as well, or more."""
+    exact = driver.mode == "accuracy" or not driver.settings.get("min_duration_ms")
+    return driver.issued == driver.asked if exact else driver.issued >= driver.asked
 
 
 def _of_window(driver: DriverResult) -> Iterator[Reason]:
@@ -156,10 +200,33 @@ def _of_window(driver: DriverResult) -> Iterator[Reason]:
         yield Reason("strays", evidence, "measure again after a pause", transient=True)
 
 
-def _of_client(driver: DriverResult, limit_ns: int) -> Iterator[Reason]:
-    if driver.handover_p99_ns is not None and driver.handover_p99_ns > limit_ns:
-        evidence = f"hand-over to the client's loop p99 {_ms(driver.handover_p99_ns)}, limit {_ms(limit_ns)}"
-        yield Reason("late_client", evidence, "free the host of other load and measure again", transient=True)
+def late_limit_ns(driver: DriverResult) -> int | None:
+    """How late the client may be at the 99th percentile: in Server 5 % of the bound or 2 ms, in a burst no limit."""
+    match driver.scenario:
+        case "Offline":
+            return None
+        case "Server":
+            return max(LATE_LIMIT_NS, round(LAG_SHARE * (driver.latency_bound_ms or 0) * 1e6))
+    return LATE_LIMIT_NS
+
+
+def client_cpu_share(driver: DriverResult) -> float | None:
+    """CPU time of the client over the time of the test, in cores; None where it was not measured."""
+    if driver.client_cpu_ns is None or not driver.wall_ns:
+        return None
+    return driver.client_cpu_ns / driver.wall_ns
+
+
+def _of_client(driver: DriverResult) -> Iterator[Reason]:
+    limit_ns = late_limit_ns(driver)
+    for what, late_ns in (
+        ("hand-over to the client's loop", driver.handover_p99_ns),
+        ("hand-over to the transport", driver.send_wait_p99_ns),
+    ):
+        if limit_ns is not None and late_ns is not None and late_ns > limit_ns:
+            evidence = f"{what} p99 {_ms(late_ns)}, limit {_ms(limit_ns)}"
+            yield Reason("late_client", evidence, "free the host of other load and measure again", transient=True)
+            return
 
 
 def _of_host(when: str, calibration: float | None) -> Iterator[Reason]:

@@ -60,6 +60,17 @@ class WarmUp:
         """Whether every environment has served enough."""
         return self._warm >= self._environments
 
+    @property
+    def capacity_qps(self) -> float | None:
+        """What the environments can serve together: their count over the median time of a warm query in the function.
+
+        None when no warm query was served. Delivery is not part of the time that the function reports, so this is
+        an upper bound.
+        """
+        bodies = (query.reply.body["sut"] for query in self.queries.values() if query.reply and query.verdict == "ok")
+        spans_ns = sorted(sut["finish_ns"] - sut["start_ns"] for sut in bodies if not sut["cold"])
+        return self._environments / (spans_ns[len(spans_ns) // 2] / 1e9) if spans_ns else None
+
     def receive(self, reply: Reply) -> None:
         """Take one result; the transport's callback."""
         self._open.pop(reply.key, None)

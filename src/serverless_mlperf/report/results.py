@@ -1,7 +1,13 @@
 """The row of one measured run: what the table, results.csv and summary.json show."""
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any, Self
+
+from pydantic import TypeAdapter
+
+from serverless_mlperf.latency import Latencies
+from serverless_mlperf.percentiles import Quantile
+from serverless_mlperf.waterfall import Waterfall
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +77,16 @@ class CellResult:
     max_memory_mib: int | None = None
     phases_ms: dict[str, float] = field(default_factory=dict)
     engine: dict[str, Any] = field(default_factory=dict)
+    scenario: str = "Offline"
+    forward: tuple[Quantile, ...] = ()
+    """Percentiles of the seed's latency with their intervals, warm queries."""
+    cold_forward: tuple[Quantile, ...] = ()
+    """Of cold queries, those of the warm-up included."""
+    latencies: Latencies | None = None
+    """LoadGen's latency, of its queries; in Offline completion times in the burst."""
+    waterfall: Waterfall | None = None
+    """Where the time of warm queries went."""
+    cold_waterfall: Waterfall | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for summary.json."""
@@ -79,6 +95,4 @@ class CellResult:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """Read `to_dict` back; keys of later schemas are ignored."""
-        known = {f.name for f in fields(cls)}
-        kept = {k: v for k, v in values.items() if k in known}
-        return cls(**{**kept, "reasons": tuple(kept.get("reasons", ()))})
+        return TypeAdapter(cls).validate_python(values)

@@ -8,7 +8,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from serverless_mlperf.percentiles import LEVELS, level_name
+from serverless_mlperf.report.latencies import latency_lines, percentile_lines, two_lines
+from serverless_mlperf.report.repeats import repeat_lines
 from serverless_mlperf.report.results import CellResult
+from serverless_mlperf.report.waterfall import waterfall_lines
 
 NO_DATA: Final = "-"
 TABLE_WIDTH: Final = 140
@@ -45,9 +49,9 @@ def _seed_lines(result: CellResult) -> tuple[str, ...]:
 def _our_lines(result: CellResult) -> tuple[str, ...]:
     r = result
     return (
-        f"  completion in the burst 50% {_ms(r.completion_p50_ms)} 90% {_ms(r.completion_p90_ms)}, "
-        f"LoadGen {_number(r.qps_loadgen)} samples/s",
+        *_times(r),
         f"  {r.warm} warm and {r.cold} cold queries on {r.environments} environments, init {_ms(r.init_ms)}",
+        *percentile_lines("forward ", r.forward),
         f"  forward mean {_ms(r.mean_ms)}; modelled from {_ms(r.forward_cpu_ms)} CPU: "
         f"share {_ms(r.share_predicted_ms)}, 20 ms quota {_ms(r.quota_predicted_ms)}",
         f"  CPU per query: function {_ms(r.function_cpu_ms)}, platform {_ms(r.platform_cpu_ms)}, "
@@ -56,8 +60,20 @@ def _our_lines(result: CellResult) -> tuple[str, ...]:
         f"  {_against_reference(r)}",
         f"  host delivered {_percent(r.calibration_before)} of its CPU before, {_percent(r.calibration_after)} after; "
         f"tries {r.tries}",
+        *(waterfall_lines(r.waterfall) if r.waterfall else ()),
+        *(waterfall_lines(r.cold_waterfall, "cold") if r.cold_waterfall else ()),
         f"  {_verdict(r)}",
         *(f"    {reason}" for reason in r.reasons),
+    )
+
+
+def _times(result: CellResult) -> tuple[str, ...]:
+    """What the client saw: all samples of a burst are sent at once, so their completion times are no latency."""
+    if result.scenario != "Offline":
+        return latency_lines(result.latencies) if result.latencies else ("  latency -",)
+    return (
+        f"  completion in the burst 50% {_ms(result.completion_p50_ms)} 90% {_ms(result.completion_p90_ms)}, "
+        f"LoadGen {_number(result.qps_loadgen)} samples/s",
     )
 
 
@@ -134,6 +150,23 @@ EVIDENCE: Final = (
 )
 
 
+def _level(place: int) -> Callable[[CellResult], str]:
+    """One percentile of the latency over its interval."""
+
+    def text(result: CellResult) -> str:
+        found = result.latencies
+        return two_lines(found.warm[place], found.deadline_ms) if found and found.warm else NO_DATA
+
+    return text
+
+
+LATENCY: Final = (
+    Column("scenario", lambda r: r.scenario, justify="left"),
+    Column("n", lambda r: str(r.latencies.warm[0].count) if r.latencies and r.latencies.warm else NO_DATA),
+    *(Column(level_name(p), _level(place)) for place, p in enumerate(LEVELS)),
+)
+
+
 def print_table(results: Sequence[CellResult], console: Console) -> None:
     """Print one table of all runs with its legend; two on a terminal too narrow for it."""
     narrow = console.is_terminal and console.width < TABLE_WIDTH
@@ -142,8 +175,20 @@ def print_table(results: Sequence[CellResult], console: Console) -> None:
         out.print(_table((*NAMING, *columns), results))
     legend = "; ".join(f"{c.heading}: {c.legend}" for c in (*NAMING, *SPEED, *EVIDENCE) if c.legend)
     out.print(legend, markup=False, highlight=False)
+    _print_latencies([r for r in results if r.scenario != "Offline"], out)
+    for line in repeat_lines(results):
+        out.print(line, markup=False, highlight=False)
     valid = sum(r.valid for r in results)
     out.print(f"{len(results)} runs measured, {valid} VALID, {len(results) - valid} INVALID", highlight=False)
+
+
+def _print_latencies(results: Sequence[CellResult], out: Console) -> None:
+    """Print the latency of runs that are no burst."""
+    if not results:
+        return
+    out.print(_table((*NAMING, *LATENCY), results))
+    legend = "latency of n warm queries, ms, with its 95 % interval or the number of queries that an interval needs"
+    out.print(legend, markup=False, highlight=False)
 
 
 def _table(columns: Sequence[Column], results: Sequence[CellResult]) -> Table:

@@ -4,8 +4,11 @@ from typing import Any
 
 import pytest
 
-from serverless_mlperf.mlperf.collection import Delivery, deliveries, make_record
+from serverless_mlperf.clock import Exchange, estimate_offsets
+from serverless_mlperf.errors import RunError
+from serverless_mlperf.mlperf.collection import Delivery, deliveries, exchanges, make_record, timings
 from serverless_mlperf.mlperf.query import Query, check_sut
+from serverless_mlperf.mlperf.trace import Trace, TraceSample
 from serverless_mlperf.transports.base import Reply
 
 SUT: dict[str, Any] = {
@@ -92,6 +95,64 @@ def test_lost_query_has_no_data() -> None:
     query.verdict, query.reply, query.error = "timeout", None, "no result"
     record, _ = make_record(query, {})
     assert (record.phases_ns, record.cold, record.start_ns, record.cpu_ns) == (None, None, None, None)
+
+
+def test_loadgens_times_and_the_clients_stamps_are_kept() -> None:
+    """What LoadGen's trace says of the query, and every stamp that the waterfall is made of."""
+    record, _ = make_record(_query(), {}, timed=TraceSample(7, 2, 3, 40_000, 25, 1_190))
+    assert (record.loadgen_latency_ns, record.schedule_delay_ns, record.query_seq) == (1_190, 25, 2)
+    assert (record.begun_ns, record.sent_ns, record.noticed_ns, record.fetched_ns) == (1_050, 1_200, 2_100, 2_150)
+    bare, _ = make_record(_query(sent_ns=0), {})
+    assert (bare.loadgen_latency_ns, bare.query_seq, bare.sent_ns, bare.clock_offset_ns) == (None, None, None, None)
+
+
+def test_clock_that_is_ahead_is_corrected() -> None:
+    """Phases are as with one clock, within the uncertainty; the function's own stamps stay, and the record says so."""
+    ahead = _query({**SUT, "start_ns": 1_300 + 10**9, "finish_ns": 1_900 + 10**9})
+    offsets = estimate_offsets(exchanges([ahead]))
+    record, clamped = make_record(ahead, {"q1": Delivery(150, 20)}, offsets)
+    assert offsets["e1"].uncertainty_ns == 225
+    assert record.clock_offset_ns == offsets["e1"].correction_ns == 10**9 + 25
+    assert record.phases_ns is not None
+    assert (record.phases_ns["put"], record.phases_ns["trigger"]) == (150, 75)
+    assert (record.phases_ns["deliver"], record.phases_ns["notice"]) == (150, 75)
+    assert (record.start_ns, clamped) == (1_300 + 10**9, False)
+
+
+def test_clocks_that_may_agree_are_left_alone() -> None:
+    """On one host nothing is corrected."""
+    offsets = estimate_offsets(exchanges([_query()]))
+    record, _ = make_record(_query(), {}, offsets)
+    assert (record.clock_offset_ns, offsets["e1"].significant) == (None, False)
+    assert record.phases_ns == make_record(_query(), {})[0].phases_ns
+
+
+def test_exchange_needs_all_four_stamps() -> None:
+    """A query that was never sent, answered or stamped tells nothing of clocks."""
+    unsent, unanswered = _query(), _query()
+    unsent.begun_ns, unanswered.reply = 0, None
+    malformed = [_query({**SUT, "start_ns": "1300"}), _query({"start_ns": 1_300, "finish_ns": 1_900})]
+    assert exchanges([_query()]) == [Exchange("e1", 1_050, 1_300, 1_900, 2_100)]
+    assert exchanges([unsent, unanswered, *malformed]) == []
+
+
+def test_malformed_stamps_are_no_stamps() -> None:
+    """An error result with text for a number is recorded without it, rather than losing the run's files."""
+    query = _query({**SUT, "start_ns": "1300", "finish_ns": None})
+    query.verdict = "error"
+    record, _ = make_record(query, {"q1": Delivery(150, 20)})
+    assert (record.start_ns, record.finish_ns) == (None, None)
+
+
+def test_timings_follow_the_order_of_hand_over() -> None:
+    """Keys are given out in that order; queries end in any."""
+    later = _query()
+    later.key, later.sample_index = "r-00000002", 9
+    samples = [TraceSample(0, 0, 3, 10, 1, 50), TraceSample(1, 0, 9, 10, 1, 40)]
+    trace = Trace({sample.sample_seq: sample for sample in reversed(samples)}, True, None)
+    assert timings([later, _query()], trace) == {"r-00000001": samples[0], "r-00000002": samples[1]}
+    with pytest.raises(RunError, match="knows sample 1"):
+        timings([_query()], trace)
 
 
 def test_deliveries_come_from_the_next_reply() -> None:

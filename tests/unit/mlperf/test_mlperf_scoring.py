@@ -50,7 +50,7 @@ def top1(measured: Score) -> float | None:
     return measured.accuracy.top1
 
 
-@pytest.mark.parametrize("scenario", ["Offline", "SingleStream", "MultiStream"])
+@pytest.mark.parametrize("scenario", ["Offline", "SingleStream", "MultiStream", "Server"])
 @pytest.mark.parametrize("performance_sample_count", [1024, 7])
 def test_log_has_every_sample_and_says_what_the_outputs_say(
     tmp_path: Path, scenario: Scenario, performance_sample_count: int

@@ -7,8 +7,14 @@ from typing import Any
 
 import pytest
 
-from serverless_mlperf.mlperf.spec import DriverResult
-from serverless_mlperf.mlperf.verdict import accuracy_below_target, lag_limit_ns, verdict, write_validity
+from serverless_mlperf.mlperf.spec import DriverResult, Scenario
+from serverless_mlperf.mlperf.verdict import (
+    accuracy_below_target,
+    lag_limit_ns,
+    late_limit_ns,
+    verdict,
+    write_validity,
+)
 from serverless_mlperf.platforms.base import PlatformUsage
 
 CLEAN = DriverResult("r", "Offline", "performance", asked=100, issued=100, ok=100, loadgen_validity="VALID")
@@ -34,7 +40,13 @@ def test_clean_run_is_valid() -> None:
         ({"issued": 99}, "query_count", False),
         ({"cold": 1}, "cold_in_window", True),
         ({"strays": 1}, "strays", True),
-        ({"handover_p99_ns": 5_000_001}, "late_client", True),
+        ({"scenario": "SingleStream", "handover_p99_ns": 2_000_001}, "late_client", True),
+        ({"scenario": "MultiStream", "send_wait_p99_ns": 2_000_001}, "late_client", True),
+        ({"scenario": "Server", "latency_bound_ms": 100.0, "handover_p99_ns": 5_000_001}, "late_client", True),
+        ({"scenario": "Server", "latency_bound_ms": 10.0, "send_wait_p99_ns": 2_000_001}, "late_client", True),
+        ({"loadgen_validity": "INVALID", "loadgen": {"result_min_duration_met": False}}, "min_duration", False),
+        ({"loadgen_validity": "INVALID", "loadgen": {"result_min_queries_met": False}}, "min_query_count", False),
+        ({"loadgen_validity": "INVALID", "loadgen": {"early_stopping_met": False}}, "early_stopping", False),
         ({"aborted": "SIGINT", "loadgen_validity": None, "issued": 0}, "aborted", False),
     ],
 )
@@ -46,6 +58,17 @@ def test_each_flaw_of_the_run_invalidates(changes: dict[str, Any], code: str, tr
     assert reason.evidence
     assert reason.next_step
     assert validity.transient is transient
+
+
+@pytest.mark.parametrize(
+    ("scenario", "bound_ms", "limit_ns"),
+    [("Offline", None, None), ("SingleStream", None, 2_000_000), ("Server", 10.0, 2_000_000), ("Server", 1e3, 5e7)],
+)
+def test_client_may_be_as_late_as_the_scenario_allows(
+    scenario: Scenario, bound_ms: float | None, limit_ns: float | None
+) -> None:
+    """A burst waits for its turn; in Server 5 % of the bound or 2 ms; where one query follows another, 2 ms."""
+    assert late_limit_ns(replace(CLEAN, scenario=scenario, latency_bound_ms=bound_ms)) == limit_ns
 
 
 @pytest.mark.parametrize(("before", "after", "code"), [(0.94, 1.0, "host_before"), (1.0, 0.94, "host_after")])
