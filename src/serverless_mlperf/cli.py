@@ -10,6 +10,9 @@ from typing import Annotated, Any, NoReturn
 from rich.console import Console
 import typer
 
+from serverless_mlperf.commands.clean import clean
+from serverless_mlperf.commands.inputs import inputs
+from serverless_mlperf.commands.package import package
 from serverless_mlperf.errors import BenchmarkError, InputError
 from serverless_mlperf.workloads import MEMORY_MIB
 
@@ -201,6 +204,10 @@ def figures(
 
     for path in draw_figures(file, output):
         typer.echo(str(path))
+
+
+for command in (inputs, package, clean):
+    app.command()(command)
 
 
 def main() -> NoReturn:

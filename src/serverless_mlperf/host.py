@@ -12,7 +12,7 @@ import shutil
 import subprocess
 from typing import Any, Final
 
-from serverless_mlperf.cache import cache_dir
+from serverless_mlperf.cache import EXPERIMENT_LOCK, cache_dir
 from serverless_mlperf.errors import HostError
 
 PACKAGES: Final = (
@@ -56,7 +56,7 @@ def host_lock() -> Iterator[None]:
 
     Two experiments at once would measure each other. The lock is the kernel's: it ends with its process.
     """
-    path = cache_dir() / "experiment.lock"
+    path = cache_dir() / EXPERIMENT_LOCK
     with path.open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -16,7 +16,6 @@ import hashlib
 from importlib.metadata import version
 from importlib.resources import files
 import json
-import os
 from pathlib import Path
 import subprocess
 import sys
@@ -25,10 +24,11 @@ import time
 from typing import IO, Final
 
 from serverless_mlperf.accuracy import Accuracy, score
-from serverless_mlperf.cache import cache_dir
+from serverless_mlperf.cache import cache_section, is_ours
 from serverless_mlperf.datasets.base import Dataset
 from serverless_mlperf.errors import DatasetError, RunError
 from serverless_mlperf.models.build import ONNX_FILES, ModelSet
+from serverless_mlperf.owner import this_process
 from serverless_mlperf_sut.protocol import MODEL_FOLDERS
 
 Say = Callable[[str], None]
@@ -62,7 +62,7 @@ def cached_reference(models: ModelSet, dataset: Dataset, say: Say) -> Reference:
     """
     model = MODEL_FOLDERS[dataset.task] + ONNX_FILES[dataset.task]
     inputs = _inputs(models.files[model], dataset)
-    path = cache_dir() / "references" / f"{dataset.task}-{_digest(json.dumps(inputs))[:16]}.json"
+    path = cache_section("references") / f"{dataset.task}-{_digest(json.dumps(inputs))[:16]}.json"
     answers = _kept(path, inputs, len(dataset.samples))
     say(f"reference: FP32 model, {len(dataset.samples)} images for {dataset.task}{', from the cache' * bool(answers)}")
     if not answers:
@@ -85,6 +85,8 @@ def _inputs(model_digest: str, dataset: Dataset) -> dict[str, str]:
 def _kept(path: Path, inputs: Mapping[str, str], count: int) -> list[str]:
     """Answers in hex; empty if there are none, or not those that were written: they are computed again then."""
     try:
+        if not is_ours(path):
+            return []
         kept = json.loads(path.read_text())
         answers = [str(answer) for answer in kept["answers"]]
         whole = kept["inputs"] == inputs and kept["sha256"] == _digest("".join(answers)) and len(answers) == count
@@ -94,9 +96,9 @@ def _kept(path: Path, inputs: Mapping[str, str], count: int) -> list[str]:
 
 
 def _keep(path: Path, inputs: Mapping[str, str], answers: list[str]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}")
+    partial = path.with_name(f"{path.name}.{this_process().mark}.partial")
     partial.write_text(json.dumps({"inputs": inputs, "sha256": _digest("".join(answers)), "answers": answers}))
+    partial.chmod(0o644)  # whatever our umask allows: what others can write to is not believed
     partial.replace(path)
 
 
@@ -106,7 +108,7 @@ def _computed(model: Path, dataset: Dataset, say: Say) -> list[str]:
     with tempfile.TemporaryFile("w+") as request, tempfile.TemporaryFile("w+") as errors:
         json.dump({"task": dataset.task, "model": str(model), "images": images}, request)
         request.seek(0)
-        command = [sys.executable, "-m", "serverless_mlperf.reference_process"]
+        command = [sys.executable, "-P", "-m", "serverless_mlperf.reference_process"]
         process = subprocess.Popen(command, stdin=request, stdout=subprocess.PIPE, stderr=errors, text=True)
         try:
             answers = list(_followed(process, len(images), say))

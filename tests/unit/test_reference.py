@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from serverless_mlperf.accuracy import classification_accuracy, score
-from serverless_mlperf.cache import cache_dir
+from serverless_mlperf.cache import cache_section
 from serverless_mlperf.datasets.base import Dataset, load_dataset
 from serverless_mlperf.errors import DatasetError, RunError
 from serverless_mlperf.models.build import ModelSet, cached_models
@@ -72,9 +72,9 @@ def test_second_call_reads_the_cache(models: ModelSet, tmp_path: Path, own_cache
     assert [line.endswith("from the cache") for line in said] == [False, True]
 
 
-@pytest.mark.parametrize("damage", ["cut", "answer", "inputs", "emptied"])
+@pytest.mark.parametrize("damage", ["cut", "answer", "inputs", "emptied", "writable"])
 def test_damaged_cache_is_computed_again(models: ModelSet, tmp_path: Path, own_cache: Path, damage: str) -> None:
-    """A file that is cut, altered or of other inputs is replaced, not used."""
+    """A file that is cut, altered, of other inputs or open to others is replaced, not used."""
     dataset = pictures("classification", tmp_path)
     first = cached_reference(models, dataset, silent)
     (kept,) = own_cache.iterdir()
@@ -86,11 +86,15 @@ def test_damaged_cache_is_computed_again(models: ModelSet, tmp_path: Path, own_c
         "answer": json.dumps(content),
         "inputs": whole.replace('"numpy": "', '"numpy": "0'),
         "emptied": json.dumps({**content, "answers": []}),
+        "writable": whole,
     }[damage]
-    assert damaged != whole
+    assert damage == "writable" or damaged != whole
     kept.write_text(damaged)
-    assert cached_reference(models, dataset, silent) == first
-    assert kept.read_text() == whole
+    kept.chmod(0o666 if damage == "writable" else 0o644)
+    said: list[str] = []
+    assert cached_reference(models, dataset, said.append) == first
+    assert not said[0].endswith("from the cache")
+    assert (kept.read_text(), kept.stat().st_mode & 0o777) == (whole, 0o644)
 
 
 def test_other_inputs_are_another_reference(models: ModelSet, tmp_path: Path, own_cache: Path) -> None:
@@ -112,7 +116,7 @@ def test_image_that_cannot_be_read_is_named(models: ModelSet, tmp_path: Path) ->
     with pytest.raises(DatasetError, match=dataset.samples[3].path.name) as caught:
         cached_reference(models, dataset, silent)
     assert "\n" not in str(caught.value)
-    assert not (cache_dir() / "references").exists()
+    assert list(cache_section("references").iterdir()) == []
 
 
 @pytest.mark.usefixtures("own_cache")
@@ -135,7 +139,7 @@ def test_interrupt_ends_the_process(models: ModelSet, tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         cached_reference(models, replace(dataset, samples=samples), interrupt)
-    assert not (cache_dir() / "references").exists()
+    assert list(cache_section("references").iterdir()) == []
 
 
 def test_answers_are_kept_not_scores(models: ModelSet, tmp_path: Path, own_cache: Path) -> None:

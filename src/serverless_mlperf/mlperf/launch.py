@@ -30,7 +30,7 @@ def run_process(spec: RunSpec, on_event: OnEvent) -> DriverResult:
     with tempfile.TemporaryFile() as errors:
         # A session of its own: Ctrl-C in the terminal reaches us alone, and we end it in order.
         process = subprocess.Popen(
-            [sys.executable, "-m", "serverless_mlperf.mlperf.process", "--parent-stdin"],
+            [sys.executable, "-P", "-m", "serverless_mlperf.mlperf.process", "--parent-stdin"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 import hashlib
 import json
-import os
 from pathlib import Path, PurePosixPath
 import shutil
 import stat
@@ -12,9 +11,12 @@ from typing import Final, Self
 import zipfile
 
 from serverless_mlperf.errors import PackageError
+from serverless_mlperf.owner import this_process
 
 LIMIT_BYTES: Final = 250 * 2**20
 """Function and layers together, unzipped (AWS: lambda/latest/dg/gettingstarted-limits)."""
+DIRECT_BYTES: Final = 50 * 2**20
+"""Zipped, for an upload in the request itself (the same page)."""
 MAX_RATIO: Final = 200
 """Of unzipped to zipped size; shared libraries reach 4, a bomb thousands."""
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
@@ -38,6 +40,11 @@ class Package:
     versions: Mapping[str, str]
     """Distributions inside, and the Python it was compiled for."""
 
+    @property
+    def must_go_by_s3(self) -> bool:
+        """Whether the zip is too large to be uploaded in the request itself."""
+        return self.zip_bytes > DIRECT_BYTES
+
     def to_json(self) -> str:
         """Text form, for the note beside a cached zip."""
         return json.dumps({**asdict(self), "path": self.path.name})
@@ -53,7 +60,7 @@ class Package:
 def write_zip(name: str, members: Mapping[str, Path], output: Path, versions: Mapping[str, str]) -> Package:
     """Write files under their member names: sorted, without times, with plain modes."""
     output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_name(f"{output.name}.{os.getpid()}.partial")
+    partial = output.with_name(f"{output.name}.{this_process().mark}.partial")
     with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as target:
         for member, source in sorted(members.items()):
             target.writestr(_entry(member, source), source.read_bytes(), compresslevel=_LEVEL)

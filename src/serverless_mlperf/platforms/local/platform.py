@@ -41,7 +41,15 @@ class LocalPlatform:
         self.endpoint_url = ""
 
     def __enter__(self) -> Self:
-        command = [sys.executable, "-m", "serverless_mlperf.platforms.local.service", "--port", "0", "--parent-stdin"]
+        command = [
+            sys.executable,
+            "-P",
+            "-m",
+            "serverless_mlperf.platforms.local.service",
+            "--port",
+            "0",
+            "--parent-stdin",
+        ]
         # A session of its own: Ctrl-C reaches the client alone, which then ends the server in order.
         self._server = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True, env=_server_environment()

@@ -5,6 +5,7 @@ Functions run as another user than root, who may not be able to read root's inte
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 import hashlib
 from importlib.metadata import PackageNotFoundError, distribution
 import json
@@ -15,7 +16,7 @@ import sys
 import sysconfig
 from typing import Final
 
-from serverless_mlperf.cache import cache_dir
+from serverless_mlperf.cache import cache_section
 from serverless_mlperf.errors import HostError
 from serverless_mlperf.platforms.local.storehouse import made_once, readable_by
 
@@ -50,9 +51,17 @@ class Runtime:
 
 
 def prepare_runtime(uid: int) -> Runtime:
-    """Find or make the runtime for a user; blocking (seconds when it is made); raises HostError."""
+    """Find or make the runtime for a user; raises HostError.
+
+    Blocking: seconds when it is made, half a second to verify it, which happens once per process.
+    """
+    return _prepare(uid, cache_section("runtimes"))
+
+
+@cache
+def _prepare(uid: int, runtimes: Path) -> Runtime:
     try:
-        site_dir = made_once(cache_dir() / "runtimes" / f"site-{_key(_versions())}", _make_site)
+        site_dir = made_once(runtimes / f"site-{_key(_versions())}", _make_site)
         if not readable_by(site_dir, uid):
             raise HostError(
                 f"{site_dir}: not readable for uid {uid}, as which functions run; set SERVERLESS_MLPERF_CACHE"
@@ -62,7 +71,7 @@ def prepare_runtime(uid: int) -> Runtime:
             python = Path(getattr(sys, "_base_executable", sys.executable))
         if _installed_is_readable(python, uid):
             return Runtime(python, None, site_dir, False)
-        base = made_once(cache_dir() / "runtimes" / f"{PYTHON}-{_key({'python': sys.version})}", _make_interpreter)
+        base = made_once(runtimes / f"{PYTHON}-{_key({'python': sys.version})}", _make_interpreter)
     except OSError as error:
         raise HostError(f"runtime of the environments: cannot be made: {error}") from error
     return Runtime(base / "bin" / PYTHON, base / "lib", site_dir, True)
@@ -101,7 +110,7 @@ def _make_site(folder: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
     # Copies have new times, which make ordinary compiled files stale: twice the start-up time.
-    command = [sys.executable, "-S", "-s", "-m", "compileall", "-qq", "--invalidation-mode", "unchecked-hash"]
+    command = [sys.executable, "-P", "-S", "-s", "-m", "compileall", "-qq", "--invalidation-mode", "unchecked-hash"]
     subprocess.run([*command, str(folder)], check=False, env={}, capture_output=True)
     _make_public(folder)
 

@@ -109,6 +109,7 @@ def test_dead_controller_is_an_error_not_a_hang(tmp_path: Path) -> None:
         async with executor(tmp_path) as running:
             spec = function(tmp_path)
             await ask(running, spec)
+            await asyncio.to_thread(wait_for, lambda: running.status()["environments"][0]["state"] == "frozen", "idle")
             call = asyncio.ensure_future(running.invoke(spec, b'{"act": "sleep", "s": 30}'))
             await asyncio.sleep(0)
             os.kill(running.status()["controller"]["pid"], signal.SIGKILL)
