@@ -109,9 +109,10 @@ class Experiment:
         """Repeat a run that is INVALID for a passing reason; every try is kept in a folder of its own."""
         for attempt in range(1, self._config.retry_invalid + 2):
             folder = self._folder.run_folder(cell.name)
-            dataset = self._preparation.datasets[cell.task]
             plan = RunPlan(self._config.mode, self._config.target_qps)
-            outcome = measure_run(self._config, cell, plan, dataset, self._platform, target, folder, progress.event)
+            outcome = measure_run(
+                self._config, cell, plan, self._preparation, self._platform, target, folder, progress.event
+            )
             # A later run finds the environments warm: their cold starts are those of the first one's warm-up.
             cold_starts += [record for record in outcome.warmup if record.cold]
             validity = replace(outcome.validity, tries=attempt)

@@ -7,12 +7,6 @@ from pathlib import Path
 from typing import Any
 import uuid
 
-from serverless_mlperf.accuracy import (
-    ClassificationAccuracy,
-    DetectionAccuracy,
-    classification_accuracy,
-    detection_accuracy,
-)
 from serverless_mlperf.calibration import Calibration, calibrate, wait_until_quiet
 from serverless_mlperf.config import ExperimentConfig
 from serverless_mlperf.datasets.base import Dataset
@@ -20,16 +14,17 @@ from serverless_mlperf.mlperf.agreement import checked
 from serverless_mlperf.mlperf.launch import run_process
 from serverless_mlperf.mlperf.length import Length, length_of
 from serverless_mlperf.mlperf.spec import LOAD_SHARE, SAMPLES_PER_QUERY, DriverResult, RunSpec, Scenario
-from serverless_mlperf.mlperf.verdict import Validity, verdict
+from serverless_mlperf.mlperf.verdict import Reason, Validity, accuracy_below_target, verdict
 from serverless_mlperf.plan import RunPlan
 from serverless_mlperf.platforms.base import Platform, PlatformUsage, Report, Target
+from serverless_mlperf.preparation import Preparation
 from serverless_mlperf.records import Record, read_records, write_records
+from serverless_mlperf.scoring import Score, score_run
 from serverless_mlperf.workloads import WORKLOADS, Cell
 
 SECONDS_PER_QUERY = 2.0
 """Upper bound of a query's service time in the backlog: the slowest cell measured takes a tenth of it."""
 
-Accuracy = ClassificationAccuracy | DetectionAccuracy
 OnEvent = Callable[[Mapping[str, Any]], None]
 
 
@@ -42,7 +37,7 @@ class RunOutcome:
     driver: DriverResult
     records: tuple[Record, ...]
     warmup: tuple[Record, ...]
-    accuracy: Accuracy
+    score: Score
     before: Calibration
     after: Calibration
     usage: PlatformUsage
@@ -55,13 +50,17 @@ def measure_run(
     config: ExperimentConfig,
     cell: Cell,
     plan: RunPlan,
-    dataset: Dataset,
+    preparation: Preparation,
     platform: Platform,
     target: Target,
     folder: Path,
     on_event: OnEvent,
 ) -> RunOutcome:
-    """Measure one run of a deployed cell and leave its raw data in `folder`; raises RunError."""
+    """Measure one run of a deployed cell and leave its raw data in `folder`; raises RunError.
+
+    An accuracy run is held against the reference of its data set.
+    """
+    dataset, reference = preparation.datasets[cell.task], preparation.references.get(cell.task)
     on_event({"event": "calibrate"})
     before = wait_until_quiet()
     driver = run_process(_spec(config, cell, plan, dataset, target, folder), on_event)
@@ -73,21 +72,21 @@ def measure_run(
     write_records(folder / "records.jsonl", records)
     write_records(folder / "warmup.jsonl", warmup)
     (folder / "queries.jsonl").unlink()
+    score = score_run(plan.mode, dataset, records, folder, reference.accuracy if reference else None)
+    validity = verdict(driver, before.delivered_share, after.delivered_share, usage, median_service_ns(records))
     return RunOutcome(
         cell=cell,
         folder=folder,
         driver=driver,
         records=records,
         warmup=warmup,
-        accuracy=_accuracy(dataset, records, folder / "output"),
+        score=score,
         before=before,
         after=after,
         usage=usage,
         reports=tuple(by_request[r.request_id] for r in records if r.request_id in by_request),
-        validity=checked(
-            verdict(driver, before.delivered_share, after.delivered_share, usage, median_service_ns(records)),
-            records,
-            driver,
+        validity=checked(validity, records, driver).with_reason(
+            _accuracy_fault(score) if plan.mode == "accuracy" else None
         ),
     )
 
@@ -161,14 +160,9 @@ def _with_report(record: Record, report: Report | None) -> Record:
     )
 
 
-def _accuracy(dataset: Dataset, records: Sequence[Record], output: Path) -> Accuracy:
-    """Score the answers of the run; a sample that was sent several times counts once, one never answered as wrong."""
-    answers = {r.sample_index: output / f"{r.key}.json" for r in records if r.verdict == "ok"}
-    results = {r.sample_index: None for r in records} | {
-        index: json.loads(path.read_text())["result"] for index, path in answers.items()
-    }
-    score = classification_accuracy if dataset.task == "classification" else detection_accuracy
-    return score(dataset, results)
+def _accuracy_fault(score: Score) -> Reason | None:
+    target = score.target
+    return accuracy_below_target(target.metric, score.accuracy.value, score.reference, target.ratio, score.reason)
 
 
 def first_engine(outcome: RunOutcome) -> dict[str, Any]:

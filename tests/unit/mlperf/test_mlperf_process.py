@@ -219,7 +219,7 @@ def test_accuracy_mode_issues_every_sample_once(tmp_path: Path) -> None:
     result, records, _ = measure(fake_spec(tmp_path, mode="accuracy", performance_sample_count=7))
     log = json.loads((tmp_path / "loadgen" / "mlperf_log_accuracy.json").read_text())
     assert sorted(entry["qsl_idx"] for entry in log) == list(range(20))
-    assert {entry["data"] for entry in log if entry["qsl_idx"] == 2} == {"00000040"}
+    assert {entry["data"] for entry in log if entry["qsl_idx"] == 2} == {"0000803F" + 4 * "000080BF"}
     assert sorted(record.sample_index for record in records) == list(range(20))
     assert result.loadgen_validity is None
     assert verdict(result).valid
