@@ -11,7 +11,7 @@ from typing import Any
 from mlperf_specs import fake_spec
 
 from serverless_mlperf.mlperf.driver import Driver
-from serverless_mlperf.mlperf.responses import encode_class
+from serverless_mlperf.mlperf.responses import ENCODERS
 from serverless_mlperf.mlperf.spec import WarmupRule
 from serverless_mlperf.mlperf.warmup import WarmUp
 from serverless_mlperf.transports.base import Reply
@@ -62,7 +62,7 @@ def test_query_issued_while_the_only_sender_ends_is_sent() -> None:
 
     async def case() -> None:
         transport = Answering()
-        driver = Driver(transport, encode_class, (f"r-{n:08d}" for n in count()), DEADLINE_S, senders=1)
+        driver = Driver(transport, ENCODERS["classification"], (f"r-{n:08d}" for n in count()), DEADLINE_S, senders=1)
         transport.answered = lambda: driver._issue([0], [0]) if driver.done < 5 else None
         await transport.open(driver.receive)
         driver._issue([0], [0])
@@ -77,7 +77,7 @@ def test_senders_bound_what_is_in_flight() -> None:
 
     async def case() -> None:
         transport = Answering()
-        driver = Driver(transport, encode_class, (f"r-{n:08d}" for n in count()), DEADLINE_S, senders=3)
+        driver = Driver(transport, ENCODERS["classification"], (f"r-{n:08d}" for n in count()), DEADLINE_S, senders=3)
         await transport.open(driver.receive)
         driver._issue([0] * 50, [0] * 50)
         await ended(driver, 50)

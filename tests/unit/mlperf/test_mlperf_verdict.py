@@ -79,6 +79,13 @@ def test_slow_host_invalidates_for_now(before: float, after: float, code: str) -
     assert validity.transient
 
 
+def test_accuracy_mode_is_not_judged_by_time() -> None:
+    """A slow host, a late client or a cold start change no answer; a lost query does."""
+    slow = replace(CLEAN, mode="accuracy", loadgen_validity=None, cold=1, handover_p99_ns=10**9)
+    assert verdict(slow, 0.2, 0.2, PlatformUsage(loop_lag_p99_ns=10**9)).valid
+    assert [reason.code for reason in verdict(replace(slow, timeouts=1)).reasons] == ["lost"]
+
+
 def test_lag_is_judged_by_the_service_time() -> None:
     """5 ms, or 5 % of the median service time where that is more."""
     assert lag_limit_ns(None) == lag_limit_ns(100_000_000) == 5_000_000
