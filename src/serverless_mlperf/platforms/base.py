@@ -63,6 +63,10 @@ class Report:
     """Time to restore a snapshot (SnapStart), instead of an init phase."""
     billed_restore_ms: int | None = None
     """The part of it that is billed; `billed_ms` includes it."""
+    spawn_asked_ns: int | None = None
+    """Wall clock: the platform began to start the environment's process; of a cold one, where the platform tells."""
+    spawned_ns: int | None = None
+    """Wall clock: the process was there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,8 @@ class Environment:
         self._init_error: bytes | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._frozen = False
+        self._spawn_asked_ns: int | None = None
+        self._spawned_ns: int | None = None
         self._cleaning: asyncio.Future[None] | None = None
 
     @property
@@ -144,6 +146,8 @@ class Environment:
             started_ns=started_ns,
             ended_ns=time.time_ns(),
             error_type=outcome.error_type,
+            spawn_asked_ns=None if init_ms is None else self._spawn_asked_ns,
+            spawned_ns=None if init_ms is None else self._spawned_ns,
         )
         tail = self._end_log(job, outcome, report)
         return Outcome(outcome.payload, outcome.status, outcome.error_type, tail), report
@@ -214,7 +218,7 @@ class Environment:
         if self._log is not None:
             self._log.close()
         self._log = LogPipe()
-        begun_ns = time.perf_counter_ns()
+        begun_ns, self._spawn_asked_ns = time.perf_counter_ns(), time.time_ns()
         try:
             self._key, child = shop.controller.spawn(launch, self._log.write_end)
         finally:
@@ -223,6 +227,7 @@ class Environment:
         child.ended.add_done_callback(lambda _: self._on_process_ended(child))
         ends: set[asyncio.Future[Any]] = {child.started, child.ended}
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        self._spawned_ns = time.time_ns()
         self._watch(child)
         return begun_ns
 
