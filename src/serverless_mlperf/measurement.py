@@ -1,51 +1,28 @@
 """One run of one cell: calibrate, load through LoadGen, observe, merge, judge."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 import json
 from pathlib import Path
 from typing import Any
 import uuid
 
-from serverless_mlperf.accuracy import (
-    ClassificationAccuracy,
-    DetectionAccuracy,
-    classification_accuracy,
-    detection_accuracy,
-)
-from serverless_mlperf.calibration import Calibration, calibrate, wait_until_quiet
+from serverless_mlperf.accuracy import classification_accuracy, detection_accuracy
+from serverless_mlperf.calibration import calibrate, wait_until_quiet
 from serverless_mlperf.config import ExperimentConfig
 from serverless_mlperf.datasets.base import Dataset
 from serverless_mlperf.mlperf.launch import run_process
-from serverless_mlperf.mlperf.spec import DriverResult, RunSpec
-from serverless_mlperf.mlperf.verdict import Validity, verdict
-from serverless_mlperf.platforms.base import Platform, PlatformUsage, Report, Target
+from serverless_mlperf.mlperf.spec import RunSpec
+from serverless_mlperf.mlperf.verdict import verdict
+from serverless_mlperf.outcome import Accuracy, RunOutcome
+from serverless_mlperf.platforms.base import Platform, Report, Target
 from serverless_mlperf.records import Record, read_records, write_records
 from serverless_mlperf.workloads import WORKLOADS, Cell
 
 SECONDS_PER_QUERY = 2.0
 """Upper bound of a query's service time in the backlog: the slowest cell measured takes a tenth of it."""
 
-Accuracy = ClassificationAccuracy | DetectionAccuracy
 OnEvent = Callable[[Mapping[str, Any]], None]
-
-
-@dataclass(frozen=True, slots=True)
-class RunOutcome:
-    """What one run came to; everything the summary is computed from."""
-
-    cell: Cell
-    folder: Path
-    driver: DriverResult
-    records: tuple[Record, ...]
-    warmup: tuple[Record, ...]
-    accuracy: Accuracy
-    before: Calibration
-    after: Calibration
-    usage: PlatformUsage
-    reports: tuple[Report, ...]
-    """REPORT lines of the measured queries."""
-    validity: Validity
 
 
 def measure_run(
@@ -57,10 +34,10 @@ def measure_run(
     folder: Path,
     on_event: OnEvent,
 ) -> RunOutcome:
-    """Measure one run of a deployed cell and leave its raw data in `folder`; raises RunError."""
+    """Measure one run of a deployed cell and leave its raw data in `folder`; raises RunError, CutOffError."""
     on_event({"event": "calibrate"})
     before = wait_until_quiet()
-    driver = run_process(_spec(config, cell, dataset, target, folder), on_event)
+    driver = run_process(_spec(config, cell, dataset, target, folder), on_event, platform.lifeline)
     after = calibrate()
     reports, usage = platform.observe(target, *_window(tuple(read_records(folder / "queries.jsonl"))))
     by_request = {report.request_id: report for report in reports}
@@ -79,7 +56,6 @@ def measure_run(
         before=before,
         after=after,
         usage=usage,
-        reports=tuple(by_request[r.request_id] for r in records if r.request_id in by_request),
         validity=verdict(driver, before.delivered_share, after.delivered_share, usage, median_service_ns(records)),
     )
 
@@ -129,16 +105,6 @@ def _accuracy(dataset: Dataset, records: Sequence[Record], output: Path) -> Accu
     }
     score = classification_accuracy if dataset.task == "classification" else detection_accuracy
     return score(dataset, results)
-
-
-def first_engine(outcome: RunOutcome) -> dict[str, Any]:
-    """Engine name, version, precision and threads as the function itself reports them; empty without any answer."""
-    answered = (r for r in outcome.records if r.verdict == "ok")
-    first = next(answered, None)
-    if first is None:
-        return {}
-    body = json.loads((outcome.folder / "output" / f"{first.key}.json").read_text())
-    return dict(body["sut"]["engine"])
 
 
 def median_service_ns(records: Sequence[Record]) -> int | None:

@@ -1,5 +1,8 @@
-"""The host's description, its lock and its room."""
+"""The host's description, and its lock."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+import os
 from pathlib import Path
 import subprocess
 import sys
@@ -7,6 +10,7 @@ import sys
 import pytest
 
 from serverless_mlperf import host
+from serverless_mlperf.cache import cache_dir
 from serverless_mlperf.errors import HostError
 
 
@@ -20,20 +24,90 @@ def test_description_names_what_makes_figures_comparable() -> None:
 
 def test_second_experiment_is_refused_and_told_by_whom() -> None:
     """While one process holds the host, another gets a HostError with its pid; afterwards it gets the host."""
-    code = "from serverless_mlperf.host import host_lock\nwith host_lock():\n    print('held', flush=True)\n    input()"
-    holder = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert holder.stdout is not None
-    assert holder.stdout.readline() == "held\n"
-    with pytest.raises(HostError, match=str(holder.pid)), host.host_lock():
+    with held() as holder, pytest.raises(HostError, match=f"pid {holder.pid}"), host.host_lock():
         pytest.fail("two processes hold the host")
-    holder.communicate("\n", timeout=10)
     with host.host_lock():
         pass
 
 
-def test_lack_of_room_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Too little disk or memory is a HostError that says how much there is and how much is needed."""
-    host.preflight(tmp_path)
-    monkeypatch.setattr(host, "MIN_DISK_BYTES", 1 << 60)
-    with pytest.raises(HostError, match="disk space"):
-        host.preflight(tmp_path / "not" / "yet")
+def test_lock_of_a_killed_process_is_free_at_once() -> None:
+    """A process killed with SIGKILL while it holds the host leaves nothing that would have to be removed."""
+    with held() as holder:
+        holder.kill()
+        holder.wait()
+        with host.host_lock():
+            pass
+
+
+@pytest.mark.parametrize("left", ["", "x", "4194305", "12\n34", "\x00" * 40, "9" * 5000])
+def test_holder_is_named_only_if_it_exists(left: str) -> None:
+    """Whatever the lock file says, the message is one line, and names no process that is not there."""
+    with held():
+        (cache_dir() / "experiment.lock").write_text(left)
+        with (
+            pytest.raises(HostError, match=r"^an experiment is running on this host \(another process\)"),
+            host.host_lock(),
+        ):
+            pytest.fail("two processes hold the host")
+
+
+def test_lock_file_of_another_user_still_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that can only be read locks as well: it is taken, and it excludes."""
+    as_another_user(tmp_path, monkeypatch)
+    lock = tmp_path / "experiment.lock"
+    lock.touch()
+    lock.chmod(0o444)
+    done = as_nobody(tmp_path, "with host_lock():\n  print('held')")
+    assert done.stdout == "held\n", done.stderr
+    with held():
+        assert "an experiment is running" in as_nobody(tmp_path, REPORTED).stdout
+
+
+def test_unusable_lock_file_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lock file that cannot even be read is a HostError that says what to do; so is a link in its place."""
+    as_another_user(tmp_path, monkeypatch)
+    lock = tmp_path / "experiment.lock"
+    lock.touch()
+    lock.chmod(0o600)
+    assert "another user's" in as_nobody(tmp_path, REPORTED).stdout
+    lock.unlink()
+    lock.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(HostError, match=r"experiment\.lock"), host.host_lock():
+        pytest.fail("a link was followed")
+    assert not (tmp_path / "elsewhere").exists()
+
+
+REPORTED = "try:\n  with host_lock(): print('held')\nexcept HostError as error: print(error)"
+
+
+def as_another_user(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the cache be root's, in a place another user can reach."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to be two users")
+    monkeypatch.setenv("SERVERLESS_MLPERF_CACHE", str(cache))
+    for folder in (cache, *cache.parents[:3]):
+        folder.chmod(0o755)
+
+
+def as_nobody(cache: Path, code: str) -> subprocess.CompletedProcess[str]:
+    """Run code as an unprivileged user, after the imports that only root may be able to read."""
+    setting = "import os; from serverless_mlperf.host import *; from serverless_mlperf.errors import HostError\n"
+    change = "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+    command = [sys.executable, "-c", setting + change + code]
+    environment = {**os.environ, "SERVERLESS_MLPERF_CACHE": str(cache)}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=60)
+
+
+@contextmanager
+def held() -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds the host."""
+    code = "from serverless_mlperf.host import host_lock\nwith host_lock():\n    print('held', flush=True)\n    input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        try:
+            yield holder
+        finally:
+            holder.communicate("\n", timeout=10)

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping
 import json
 from pathlib import Path
 import shutil
-import tempfile
 from typing import Any, Final
 
 import numpy as np
@@ -20,6 +19,7 @@ from PIL import Image
 
 from ..cache import cache_dir
 from ..errors import DatasetError
+from ..scratch import scratch_folder
 from ..workloads import TASKS, Task
 from .base import Box, Dataset, Sample, sample_digest
 from .pictures import CLASSES, SIZES, Pixels, Rectangle, background, drawn_figure, paint, photographed
@@ -132,8 +132,8 @@ def _cached(task: Task, count: int, seed: int) -> Dataset:
 def _replace(folder: Path, task: Task, count: int, seed: int) -> None:
     """Make the set beside its place and move it there whole, so that a reader never sees half of one."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".making-") as workshop:
-        made, old = Path(workshop, "new"), Path(workshop, "old")
+    with scratch_folder(folder.parent, ".making") as workshop:
+        made, old = workshop / "new", workshop / "old"
         generate(made, task, count, seed)
         if folder.exists():
             shutil.move(folder, old)

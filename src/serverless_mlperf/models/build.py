@@ -7,7 +7,6 @@ from importlib.metadata import version
 from importlib.resources import files as package_files
 from pathlib import Path
 import platform
-import tempfile
 from typing import Final
 
 from serverless_mlperf.cache import cache_dir
@@ -27,6 +26,7 @@ from serverless_mlperf.models.manifest import (
     write_manifest,
 )
 from serverless_mlperf.models.weights import EMBEDDED, load_weights, weights_digest
+from serverless_mlperf.scratch import scratch_folder
 from serverless_mlperf.workloads import TASKS, Task
 from serverless_mlperf_sut.protocol import MODEL_FILES, MODEL_FOLDERS
 
@@ -104,9 +104,9 @@ def exporter_version() -> str:
 def _build(output: Path, source: Path | None, arrays: Mapping[Task, Mapping[str, Array]]) -> ModelSet:
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as scratch:
-            _fill(Path(scratch) / "models", source, arrays)
-            _publish(Path(scratch) / "models", output)
+        with scratch_folder(output.parent, f".{output.name}") as scratch:
+            _fill(scratch / "models", source, arrays)
+            _publish(scratch / "models", output)
     except OSError as error:
         raise HostError(
             f"{output}: models cannot be written ({error}); free 200 MB or choose another folder"

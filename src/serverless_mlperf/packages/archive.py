@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 import hashlib
 import json
-import os
 from pathlib import Path, PurePosixPath
 import shutil
 import stat
@@ -12,6 +11,7 @@ from typing import Final, Self
 import zipfile
 
 from serverless_mlperf.errors import PackageError
+from serverless_mlperf.scratch import scratch_folder
 
 LIMIT_BYTES: Final = 250 * 2**20
 """Function and layers together, unzipped (AWS: lambda/latest/dg/gettingstarted-limits)."""
@@ -53,11 +53,12 @@ class Package:
 def write_zip(name: str, members: Mapping[str, Path], output: Path, versions: Mapping[str, str]) -> Package:
     """Write files under their member names: sorted, without times, with plain modes."""
     output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_name(f"{output.name}.{os.getpid()}.partial")
-    with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as target:
-        for member, source in sorted(members.items()):
-            target.writestr(_entry(member, source), source.read_bytes(), compresslevel=_LEVEL)
-    partial.replace(output)
+    with scratch_folder(output.parent, f".{output.name}") as scratch:
+        partial = scratch / output.name
+        with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as target:
+            for member, source in sorted(members.items()):
+                target.writestr(_entry(member, source), source.read_bytes(), compresslevel=_LEVEL)
+        partial.replace(output)
     sizes = {member: source.stat().st_size for member, source in members.items()}
     return Package(
         name=name,

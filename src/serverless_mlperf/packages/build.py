@@ -9,7 +9,6 @@ from pathlib import Path
 import shutil
 import subprocess
 import sys
-import tempfile
 from typing import Final
 import zlib
 
@@ -17,6 +16,7 @@ from serverless_mlperf.cache import cache_dir
 from serverless_mlperf.errors import PackageError
 from serverless_mlperf.packages.archive import LIMIT_BYTES, Package, digest, tree, write_zip
 from serverless_mlperf.packages.contents import LAYER_OF, layer_files, layer_versions
+from serverless_mlperf.scratch import scratch_folder
 
 BUILD_VERSION: Final = 1
 """To be raised when the same inputs shall give another package."""
@@ -68,8 +68,8 @@ def check_total(*packages: Package) -> None:
 def _build(
     name: str, sources: Mapping[str, Path], prefix: str, installed: Path, output: Path, versions: Mapping[str, str]
 ) -> Package:
-    with tempfile.TemporaryDirectory(prefix="serverless-mlperf-") as scratch:
-        compiled = _compile(sources, Path(scratch), installed)
+    with scratch_folder() as scratch:
+        compiled = _compile(sources, scratch, installed)
         members = {prefix + member: path for member, path in {**sources, **compiled}.items()}
         package = write_zip(name, members, output, {**versions, "python": PYTHON})
     check_total(package)

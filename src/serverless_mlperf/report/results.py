@@ -1,7 +1,9 @@
 """The row of one measured run: what the table, results.csv and summary.json show."""
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any, Self
+
+from pydantic import TypeAdapter
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,5 @@ class CellResult:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Read `to_dict` back; keys of later schemas are ignored."""
-        known = {f.name for f in fields(cls)}
-        kept = {k: v for k, v in values.items() if k in known}
-        return cls(**{**kept, "reasons": tuple(kept.get("reasons", ()))})
+        """Read `to_dict` back; keys of later schemas are ignored. Raises ValueError when it is not one."""
+        return TypeAdapter(cls).validate_python(values)

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Sequence
 import os
 from pathlib import Path
-import shutil
 import time
 from typing import Any
 import uuid
@@ -18,7 +17,7 @@ from serverless_mlperf.platforms.local.job import Job, Outcome
 from serverless_mlperf.platforms.local.model import FunctionSpec, Invocation
 from serverless_mlperf.platforms.local.pool import Scheduler
 from serverless_mlperf.platforms.local.runtime import Runtime, prepare_runtime
-from serverless_mlperf.platforms.local.sandbox import ISOLATION, Sandbox, sandbox_uid, scratch_folder
+from serverless_mlperf.platforms.local.sandbox import ISOLATION, Sandbox, environments_folder, sandbox_uid
 
 
 class LocalExecutor:
@@ -27,15 +26,20 @@ class LocalExecutor:
     def __init__(self, endpoint_url: str, work_dir: Path, retry_delays_s: Sequence[float] = RETRY_DELAYS_S) -> None:
         self._uid = sandbox_uid()
         cores = tuple(sorted(os.sched_getaffinity(0)))
-        self._scratch_dir = scratch_folder(work_dir, self._uid)
+        self._scratch = environments_folder(work_dir, self._uid)
         self._controller = ControllerClient()
         # Made while the first function is still being deployed.
         self._runtime: asyncio.Future[Runtime] = asyncio.ensure_future(asyncio.to_thread(prepare_runtime, self._uid))
-        sandbox = Sandbox(endpoint_url, self._scratch_dir, self._uid, cores)
+        sandbox = Sandbox(endpoint_url, self._scratch.path, self._uid, cores)
         workshop = Workshop(sandbox, self._controller, Artefacts(), self._runtime)
         self._scheduler = Scheduler(workshop, len(cores))
         self._events = EventQueue(self._scheduler.submit, retry_delays_s)
         self._closed = False
+
+    @property
+    def lost(self) -> "asyncio.Future[str]":
+        """Done, with the reason, when nothing can be run any more."""
+        return self._controller.lost
 
     async def invoke(self, spec: FunctionSpec, payload: bytes, *, log_tail: bool = False) -> Invocation:
         """Invoke and wait for the answer.
@@ -85,7 +89,7 @@ class LocalExecutor:
         await self._scheduler.close()
         await self._controller.close()
         await asyncio.wait([self._runtime])
-        await asyncio.to_thread(shutil.rmtree, self._scratch_dir, ignore_errors=True)
+        await asyncio.to_thread(self._scratch.remove)
 
     def _check_open(self) -> None:
         if self._closed:

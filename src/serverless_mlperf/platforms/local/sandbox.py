@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 import os
 from pathlib import Path
-import shutil
-import tempfile
 from typing import Final
 
 from serverless_mlperf.cache import cache_dir
@@ -13,6 +11,7 @@ from serverless_mlperf.platforms.local.controller_client import Launch, environm
 from serverless_mlperf.platforms.local.model import REGION, FunctionSpec, cpu_share, visible_cores
 from serverless_mlperf.platforms.local.runtime import PYTHON, Runtime
 from serverless_mlperf.platforms.local.storehouse import reachable_by
+from serverless_mlperf.scratch import ScratchFolder
 
 NOBODY: Final = 65534
 ISOLATION: Final = {
@@ -130,7 +129,7 @@ def _library_path(code: Code, layers: list[Path], runtime: Runtime) -> str:
     return ":".join(str(path) for path in candidates if path is not None and path.is_dir())
 
 
-def scratch_folder(work_dir: Path, uid: int) -> Path:
+def environments_folder(work_dir: Path, uid: int) -> ScratchFolder:
     """A folder for the environments' private folders that their user can reach; ours to remove.
 
     Below the server's working folder if possible, else below the cache: root's temporary folders are often closed.
@@ -141,15 +140,6 @@ def scratch_folder(work_dir: Path, uid: int) -> Path:
         parent = cache_dir() / "environments"
         parent.mkdir(exist_ok=True)
         parent.chmod(0o755)
-        _remove_leftovers(parent)
-    scratch = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=parent))
-    scratch.chmod(0o711)
+    scratch = ScratchFolder(parent, "environments")
+    scratch.path.chmod(0o711)
     return scratch
-
-
-def _remove_leftovers(parent: Path) -> None:
-    """Remove folders of servers that were killed and could not do it themselves."""
-    for folder in parent.iterdir():
-        pid = folder.name.partition("-")[0]
-        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
-            shutil.rmtree(folder, ignore_errors=True)

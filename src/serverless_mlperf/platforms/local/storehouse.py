@@ -4,8 +4,9 @@ from collections.abc import Callable
 import os
 from pathlib import Path
 import shutil
-import tempfile
 from typing import Final
+
+from serverless_mlperf.scratch import scratch_folder
 
 MARKER: Final = ".complete"
 
@@ -18,14 +19,11 @@ def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
     if (folder / MARKER).is_file():
         return folder
     _public_folder(folder.parent)
-    scratch = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", suffix=".partial", dir=folder.parent))
-    try:
+    with scratch_folder(folder.parent, f".{folder.name}") as scratch:
         scratch.chmod(0o755)
         make(scratch)
         (scratch / MARKER).touch()
         _rename(scratch, folder)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     return folder
 
 

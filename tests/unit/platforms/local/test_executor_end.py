@@ -12,6 +12,7 @@ from executor_functions import alive, ask, executor, function, wait_for
 import pytest
 
 from serverless_mlperf.errors import PlatformError
+from serverless_mlperf.platforms.local.executor import LocalExecutor
 
 SERVER = """
 import asyncio, json, sys
@@ -102,6 +103,16 @@ def test_nothing_outlives_a_kill(tmp_path: Path, victim: str) -> None:
             server.kill()
 
 
+async def reached(running: LocalExecutor, state: str) -> None:
+    """Wait until the only environment is in a state."""
+    await asyncio.wait_for(_reached(running, state), 10)
+
+
+async def _reached(running: LocalExecutor, state: str) -> None:
+    while [e["state"] for e in running.status()["environments"]] != [state]:
+        await asyncio.sleep(0.01)
+
+
 def test_dead_controller_is_an_error_not_a_hang(tmp_path: Path) -> None:
     """Without its controller the executor answers with an error, also the call that was under way."""
 
@@ -109,8 +120,9 @@ def test_dead_controller_is_an_error_not_a_hang(tmp_path: Path) -> None:
         async with executor(tmp_path) as running:
             spec = function(tmp_path)
             await ask(running, spec)
+            await reached(running, "frozen")
             call = asyncio.ensure_future(running.invoke(spec, b'{"act": "sleep", "s": 30}'))
-            await asyncio.sleep(0)
+            await reached(running, "busy")
             os.kill(running.status()["controller"]["pid"], signal.SIGKILL)
             assert (await call).function_error == "Unhandled"
             with pytest.raises(PlatformError, match="controller"):
