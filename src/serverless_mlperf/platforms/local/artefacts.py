@@ -8,13 +8,14 @@ import sys
 from typing import Final
 
 from serverless_mlperf.cache import cache_dir
-from serverless_mlperf.errors import PackageError
+from serverless_mlperf.errors import PackageError, PlatformError
 from serverless_mlperf.packages.archive import unpack
+from serverless_mlperf.platforms.local.errand import end_with_server, run_errand
 from serverless_mlperf.platforms.local.model import FunctionSpec
 from serverless_mlperf.platforms.local.storehouse import MARKER, made_once
 
 UNPACK_DEADLINE_S: Final = 120
-_COMMAND: Final = ("-m", "serverless_mlperf.platforms.local.artefacts")
+_MODULE: Final = "serverless_mlperf.platforms.local.artefacts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,14 @@ class Artefacts:
     def __init__(self) -> None:
         self._folder = cache_dir() / "unpacked"
         self._running: dict[Path, asyncio.Future[Path]] = {}
+        self._closed = False
+
+    async def close(self) -> None:
+        """End what is still being unpacked; nothing is any more."""
+        self._closed = True
+        for running in self._running.values():
+            running.cancel()
+        await asyncio.gather(*self._running.values(), return_exceptions=True)
 
     async def code(self, spec: FunctionSpec) -> Code:
         """Unpack what is not there yet; raises PackageError."""
@@ -44,6 +53,8 @@ class Artefacts:
         if folder not in self._running:
             if (folder / MARKER).is_file():
                 return folder
+            if self._closed:
+                raise PlatformError("local platform: it is shutting down; start the server again")
             self._running[folder] = asyncio.ensure_future(_unpack_in_process(archive, folder))
             self._running[folder].add_done_callback(lambda _: self._running.pop(folder, None))
         return await asyncio.shield(self._running[folder])
@@ -58,30 +69,18 @@ def _folder_name(sha256: str) -> str:
 
 
 async def _unpack_in_process(archive: Path, folder: Path) -> Path:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *_COMMAND,
-        str(archive),
-        str(folder),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
-    )
     try:
-        async with asyncio.timeout(UNPACK_DEADLINE_S):
-            _, stderr = await process.communicate()
+        done = await run_errand(_MODULE, str(archive), str(folder), deadline_s=UNPACK_DEADLINE_S)
     except TimeoutError:
-        process.kill()
-        await process.wait()
         raise PackageError(f"{archive}: not unpacked within {UNPACK_DEADLINE_S} s") from None
-    if process.returncode:
-        reason = stderr.decode(errors="replace").strip().rpartition("\n")[2]
-        raise PackageError(reason or f"{archive}: unpacking ended with status {process.returncode}")
+    if done.status:
+        raise PackageError(done.reason or f"{archive}: unpacking ended with status {done.status}")
     return folder
 
 
 def main(arguments: Sequence[str]) -> int:
     """Unpack the first argument into the folder named by the second."""
+    end_with_server()
     archive, folder = Path(arguments[0]), Path(arguments[1])
     try:
         made_once(folder, lambda scratch: _unpack(archive, scratch))

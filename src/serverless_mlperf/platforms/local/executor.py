@@ -29,9 +29,10 @@ class LocalExecutor:
         self._scratch = environments_folder(work_dir, self._uid)
         self._controller = ControllerClient()
         # Made while the first function is still being deployed.
-        self._runtime: asyncio.Future[Runtime] = asyncio.ensure_future(asyncio.to_thread(prepare_runtime, self._uid))
+        self._runtime: asyncio.Future[Runtime] = asyncio.ensure_future(prepare_runtime(self._uid))
         sandbox = Sandbox(endpoint_url, self._scratch.path, self._uid, cores)
-        workshop = Workshop(sandbox, self._controller, Artefacts(), self._runtime)
+        self._artefacts = Artefacts()
+        workshop = Workshop(sandbox, self._controller, self._artefacts, self._runtime)
         self._scheduler = Scheduler(workshop, len(cores))
         self._events = EventQueue(self._scheduler.submit, retry_delays_s)
         self._closed = False
@@ -86,9 +87,11 @@ class LocalExecutor:
             return
         self._closed = True
         self._events.close()
+        # Environments may be waiting for what is still being made.
+        self._runtime.cancel()
+        await asyncio.gather(self._runtime, self._artefacts.close(), return_exceptions=True)
         await self._scheduler.close()
         await self._controller.close()
-        await asyncio.wait([self._runtime])
         await asyncio.to_thread(self._scratch.remove)
 
     def _check_open(self) -> None:
