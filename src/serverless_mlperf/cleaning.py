@@ -103,6 +103,15 @@ def find_leftovers(*, skip_cache: bool = False) -> Iterator[Remains]:
                 yield Remains(path, "leftover")
 
 
+def remove_leftovers() -> None:
+    """Remove them without a word, as far as that is possible: what stays is for `clean` to tell of."""
+    for remains in find_leftovers():
+        if remains.path.is_dir() and not remains.path.is_symlink():
+            shutil.rmtree(remains.path, ignore_errors=True)
+        else:
+            remains.path.unlink(missing_ok=True)
+
+
 def find_caches() -> Iterator[Remains]:
     """The sections of the cache that are there; none in a folder that is not a cache alone."""
     if (cache_dir() / TAG).is_file():

@@ -2,9 +2,7 @@
 
 import json
 from pathlib import Path
-import signal
 import sys
-from types import FrameType
 from typing import Annotated, Any, NoReturn
 
 from rich.console import Console
@@ -14,6 +12,7 @@ from serverless_mlperf.commands.clean import clean
 from serverless_mlperf.commands.inputs import inputs
 from serverless_mlperf.commands.package import package
 from serverless_mlperf.errors import BenchmarkError, InputError
+from serverless_mlperf.interruption import Interruption
 from serverless_mlperf.workloads import MEMORY_MIB
 
 app = typer.Typer(
@@ -32,7 +31,16 @@ Weights = Annotated[Path | None, typer.Option("--weights", help="Folder of train
 
 @app.command()
 def run(  # noqa: PLR0913 - one parameter per option
-    experiment: Annotated[Path | None, typer.Argument(help="EXPERIMENT.toml; options win over it.")] = None,
+    experiment: Annotated[
+        Path | None, typer.Argument(help="EXPERIMENT.toml; options win over it. With --resume: RESULTS_FOLDER.")
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Measure only what RESULTS_FOLDER (default: the newest below --output) lacks or is INVALID.",
+        ),
+    ] = False,
     cv_task: Annotated[
         list[str] | None,
         typer.Option("--cv-task", "--cv_task", help="classification, object_detection; repeatable."),
@@ -96,8 +104,8 @@ def run(  # noqa: PLR0913 - one parameter per option
     output: Annotated[Path | None, typer.Option(help="Folder that gets results/<id>.")] = None,
 ) -> None:
     """Run the experiment; without a file or options, the seed's 24 cells on the local platform."""
-    from serverless_mlperf.config import load_config
-    from serverless_mlperf.experiment import run_experiment
+    from serverless_mlperf.config import given_values, load_config
+    from serverless_mlperf.experiment import resume_experiment, run_experiment
 
     if quick and full:
         raise InputError("--quick and --full exclude each other: give one of them")
@@ -136,6 +144,10 @@ def run(  # noqa: PLR0913 - one parameter per option
     console = Console(soft_wrap=True)
     if profile not in (None, "default"):
         Console(stderr=True).print(f"note: --profile {profile} is not used: the local platform has no credentials")
+    if resume:
+        folder = experiment if experiment and not experiment.is_file() else None
+        given = given_values(None if folder else experiment, options)
+        raise typer.Exit(resume_experiment(folder, given, console))
     raise typer.Exit(run_experiment(load_config(experiment, options), console))
 
 
@@ -212,7 +224,7 @@ for command in (inputs, package, clean):
 
 def main() -> NoReturn:
     """Entry point: maps errors to one line on stderr and an exit status."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    Interruption().install()
     try:
         status = app(standalone_mode=False)
     except BenchmarkError as error:
@@ -226,10 +238,6 @@ def main() -> NoReturn:
             raise
         _fail(f"{error.format_message()} (see --help)", 2)  # a click usage error
     sys.exit(status if isinstance(status, int) else 0)
-
-
-def _interrupt(signal_number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signal module's signature
-    raise KeyboardInterrupt
 
 
 def _fail(message: str, status: int) -> NoReturn:

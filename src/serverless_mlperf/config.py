@@ -135,13 +135,23 @@ class ExperimentConfig(BaseModel):
 
 def load_config(file: Path | None, options: Mapping[str, Any]) -> ExperimentConfig:
     """Merge a TOML file and options (which win; None means not given); raises InputError in one line."""
+    return checked_config(given_values(file, options), str(file) if file else "options")
+
+
+def given_values(file: Path | None, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What a TOML file and options (which win; None means not given) say, unchecked; raises InputError."""
     values = _read_toml(file) if file else {}
     values.update({k: v for k, v in options.items() if v is not None})
+    return values
+
+
+def checked_config(values: Mapping[str, Any], source: str) -> ExperimentConfig:
+    """Check values; raises InputError in one line, which names the field, or the source where no field is to blame."""
     try:
-        return ExperimentConfig.model_validate(values)
+        return ExperimentConfig.model_validate(dict(values))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"][:1]) or (str(file) if file else "options")
+        where = ".".join(str(part) for part in first["loc"][:1]) or source
         raise InputError(f"{where}: {first['msg'].removeprefix('Value error, ')}") from error
 
 

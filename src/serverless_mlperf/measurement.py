@@ -1,22 +1,22 @@
 """One run of one cell: calibrate, load through LoadGen, observe, merge, judge."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 import uuid
 
-from serverless_mlperf.calibration import Calibration, calibrate, wait_until_quiet
+from serverless_mlperf.calibration import calibrate, wait_until_quiet
 from serverless_mlperf.config import ExperimentConfig
 from serverless_mlperf.datasets.base import Dataset
 from serverless_mlperf.mlperf.agreement import checked
 from serverless_mlperf.mlperf.launch import run_process
 from serverless_mlperf.mlperf.length import Length, length_of
-from serverless_mlperf.mlperf.spec import LOAD_SHARE, SAMPLES_PER_QUERY, DriverResult, RunSpec, Scenario
-from serverless_mlperf.mlperf.verdict import Reason, Validity, accuracy_below_target, verdict
+from serverless_mlperf.mlperf.spec import LOAD_SHARE, SAMPLES_PER_QUERY, RunSpec, Scenario
+from serverless_mlperf.mlperf.verdict import Reason, accuracy_below_target, verdict
+from serverless_mlperf.outcome import RunOutcome
 from serverless_mlperf.plan import RunPlan
-from serverless_mlperf.platforms.base import Platform, PlatformUsage, Report, Target
+from serverless_mlperf.platforms.base import Platform, Report, Target
 from serverless_mlperf.preparation import Preparation
 from serverless_mlperf.records import Record, read_records, write_records
 from serverless_mlperf.scoring import Score, score_run
@@ -26,24 +26,6 @@ SECONDS_PER_QUERY = 2.0
 """Upper bound of a query's service time in the backlog: the slowest cell measured takes a tenth of it."""
 
 OnEvent = Callable[[Mapping[str, Any]], None]
-
-
-@dataclass(frozen=True, slots=True)
-class RunOutcome:
-    """What one run came to; everything the summary is computed from."""
-
-    cell: Cell
-    folder: Path
-    driver: DriverResult
-    records: tuple[Record, ...]
-    warmup: tuple[Record, ...]
-    score: Score
-    before: Calibration
-    after: Calibration
-    usage: PlatformUsage
-    reports: tuple[Report, ...]
-    """REPORT lines of the measured queries."""
-    validity: Validity
 
 
 def measure_run(
@@ -56,14 +38,14 @@ def measure_run(
     folder: Path,
     on_event: OnEvent,
 ) -> RunOutcome:
-    """Measure one run of a deployed cell and leave its raw data in `folder`; raises RunError.
+    """Measure one run of a deployed cell and leave its raw data in `folder`; raises RunError, CutOffError.
 
     An accuracy run is held against the reference of its data set.
     """
     dataset, reference = preparation.datasets[cell.task], preparation.references.get(cell.task)
     on_event({"event": "calibrate"})
     before = wait_until_quiet()
-    driver = run_process(_spec(config, cell, plan, dataset, target, folder), on_event)
+    driver = run_process(_spec(config, cell, plan, dataset, target, folder), on_event, platform.lifeline)
     after = calibrate()
     reports, usage = platform.observe(target, *_window(tuple(read_records(folder / "queries.jsonl"))))
     by_request = {report.request_id: report for report in reports}
@@ -84,7 +66,6 @@ def measure_run(
         before=before,
         after=after,
         usage=usage,
-        reports=tuple(by_request[r.request_id] for r in records if r.request_id in by_request),
         validity=checked(validity, records, driver).with_reason(
             _accuracy_fault(score) if plan.mode == "accuracy" else None
         ),
@@ -163,16 +144,6 @@ def _with_report(record: Record, report: Report | None) -> Record:
 def _accuracy_fault(score: Score) -> Reason | None:
     target = score.target
     return accuracy_below_target(target.metric, score.accuracy.value, score.reference, target.ratio, score.reason)
-
-
-def first_engine(outcome: RunOutcome) -> dict[str, Any]:
-    """Engine name, version, precision and threads as the function itself reports them; empty without any answer."""
-    answered = (r for r in outcome.records if r.verdict == "ok")
-    first = next(answered, None)
-    if first is None:
-        return {}
-    body = json.loads((outcome.folder / "output" / f"{first.key}.json").read_text())
-    return dict(body["sut"]["engine"])
 
 
 def median_service_ns(records: Sequence[Record]) -> int | None:

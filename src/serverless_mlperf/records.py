@@ -9,6 +9,9 @@ import json
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from serverless_mlperf.errors import InputError
+from serverless_mlperf.files import write_whole
+
 SCHEMA_VERSION: Final = 2
 QueryVerdict = Literal["ok", "error", "timeout", "send_error"]
 
@@ -91,15 +94,36 @@ class Record:
 
 def write_records(path: Path, records: Iterable[Record]) -> None:
     """Write records as JSON lines, whole or not at all."""
-    partial = path.with_suffix(".partial")
-    partial.write_text("".join(json.dumps(asdict(r), separators=(",", ":")) + "\n" for r in records))
-    partial.replace(path)
+    write_whole(path, "".join(json.dumps(asdict(r), separators=(",", ":")) + "\n" for r in records))
 
 
 def read_records(path: Path) -> Iterator[Record]:
-    """Read JSON lines back; keys of later schemas are ignored."""
+    """Read JSON lines back; keys of later schemas are ignored.
+
+    A last line without its end was cut off and is left out (`ends_whole` tells). Raises InputError for a file that is
+    missing or damaged otherwise.
+    """
+    try:
+        lines = path.read_text().split("\n")[:-1]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); measure the run again") from error
+    for number, line in enumerate(lines, 1):
+        try:
+            yield _record(line)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise InputError(f"{path}, line {number}: no record ({error}); measure the run again") from error
+
+
+def ends_whole(path: Path) -> bool:
+    """Whether a file of lines is there and its last line has its end."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return False
+    return not content or content.endswith(b"\n")
+
+
+def _record(line: str) -> Record:
     known = {f.name for f in fields(Record)}
-    with path.open() as lines:
-        for line in lines:
-            values: dict[str, Any] = json.loads(line)
-            yield Record(**{k: v for k, v in values.items() if k in known})
+    values: dict[str, Any] = json.loads(line)
+    return Record(**{name: value for name, value in values.items() if name in known})

@@ -5,7 +5,7 @@ from statistics import fmean
 from typing import Any, Final
 
 from serverless_mlperf.accuracy import ClassificationAccuracy
-from serverless_mlperf.measurement import RunOutcome
+from serverless_mlperf.outcome import RunOutcome
 from serverless_mlperf.platforms.local.model import cpu_share
 from serverless_mlperf.quota import demands_from_records, predict_forward_ms, predict_share_ms
 from serverless_mlperf.report.results import CellResult

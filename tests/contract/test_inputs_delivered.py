@@ -71,8 +71,8 @@ def test_every_input_gives_one_output(tmp_path: Path) -> None:
     with LocalPlatform("bucket") as platform:
         platform.upload({f"coco/{path.name}": path for path in (folder / "val2017").iterdir()})
         target = platform.deploy(function())
-        copy(platform.endpoint_url, tmp_path / "input", f"s3://bucket/{target.input_prefix}")
-        with ControlClient(platform.endpoint_url) as control:
+        copy(target.s3_endpoint_url, tmp_path / "input", f"s3://bucket/{target.input_prefix}")
+        with ControlClient(target.s3_endpoint_url) as control:
             assert outputs(control) == [f"output/coco/{name}" for name in names]
             output = json.loads(control.request("GET", f"/bucket/output/coco/{names[-1]}"))
         platform.retire(target)

@@ -82,8 +82,13 @@ class Platform(Protocol):
     """Where functions live: provisioning only, never load.
 
     Blocking; used from one thread; a context manager owns it, and leaving it removes what `deploy` made
-    (on the local platform: ends the server and every environment).
+    (on the local platform: ends the server and every environment). Raises CutOffError when it has died meanwhile;
+    `upload` and `deploy` then begin anew.
     """
+
+    @property
+    def lifeline(self) -> int | None:
+        """A descriptor that becomes readable when the platform is gone; None where that cannot be told."""
 
     def upload(self, objects: Mapping[str, Path]) -> None:
         """Put files under their keys into the experiment's bucket; raises PlatformError."""

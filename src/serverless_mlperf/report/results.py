@@ -94,5 +94,5 @@ class CellResult:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Read `to_dict` back; keys of later schemas are ignored."""
+        """Read `to_dict` back; keys of later schemas are ignored. Raises ValueError when it is not one."""
         return TypeAdapter(cls).validate_python(values)

@@ -8,12 +8,12 @@ import sys
 from typing import Final
 
 from serverless_mlperf.cache import cache_section
-from serverless_mlperf.errors import PackageError
+from serverless_mlperf.errors import PackageError, PlatformError
+from serverless_mlperf.platforms.local.errand import run_errand
 from serverless_mlperf.platforms.local.model import FunctionSpec
 
 UNPACK_DEADLINE_S: Final = 120
-# -P: what lies in the folder where the user started us is not imported.
-_COMMAND: Final = ("-P", "-m", "serverless_mlperf.platforms.local.unpacking")
+_MODULE: Final = "serverless_mlperf.platforms.local.unpacking"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,14 @@ class Artefacts:
         self._folder = cache_section("unpacked")
         self._verified: set[Path] = set()
         self._running: dict[Path, asyncio.Future[Path]] = {}
+        self._closed = False
+
+    async def close(self) -> None:
+        """End what is still being unpacked; nothing is any more."""
+        self._closed = True
+        for running in self._running.values():
+            running.cancel()
+        await asyncio.gather(*self._running.values(), return_exceptions=True)
 
     async def code(self, spec: FunctionSpec) -> Code:
         """Unpack what is not there yet, verify what is; raises PackageError."""
@@ -47,6 +55,8 @@ class Artefacts:
         folder = self._folder / _folder_name(sha256)
         if folder in self._verified:
             return folder
+        if self._closed:
+            raise PlatformError("local platform: it is shutting down; start the server again")
         if folder not in self._running:
             self._running[folder] = asyncio.ensure_future(_unpack_in_process(archive, folder))
             self._running[folder].add_done_callback(lambda _: self._running.pop(folder, None))
@@ -63,24 +73,11 @@ def _folder_name(sha256: str) -> str:
 
 
 async def _unpack_in_process(archive: Path, folder: Path) -> Path:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *_COMMAND,
-        str(archive),
-        str(folder),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
-    )
     try:
-        async with asyncio.timeout(UNPACK_DEADLINE_S):
-            _, stderr = await process.communicate()
+        done = await run_errand(_MODULE, str(archive), str(folder), deadline_s=UNPACK_DEADLINE_S)
     except TimeoutError:
-        process.kill()
-        await process.wait()
         raise PackageError(f"{archive}: not unpacked within {UNPACK_DEADLINE_S} s") from None
-    if process.returncode:
-        reason = stderr.decode(errors="replace").strip().rpartition("\n")[2]
-        raise PackageError(reason or f"{archive}: unpacking ended with status {process.returncode}")
-    sys.stderr.write(stderr.decode(errors="replace"))
+    if done.status:
+        raise PackageError(done.reason or f"{archive}: unpacking ended with status {done.status}")
+    sys.stderr.write(done.stderr)
     return folder

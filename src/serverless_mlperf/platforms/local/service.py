@@ -9,7 +9,7 @@ import signal
 import sys
 
 from serverless_mlperf.cache import cache_in_use
-from serverless_mlperf.errors import BenchmarkError
+from serverless_mlperf.errors import BenchmarkError, HostError
 from serverless_mlperf.owner import PREFIX, own_folder
 from serverless_mlperf.platforms.local.gateway.server import LocalServer
 
@@ -59,7 +59,10 @@ async def _serve(port: int, parent_stdin: bool) -> None:
         async with LocalServer(port, folder, LocalExecutor) as server:
             sys.stdout.write(json.dumps({"port": server.port, "pid": os.getpid()}) + "\n")
             sys.stdout.flush()
+            server.lost.add_done_callback(lambda _: ended.set())
             await ended.wait()
+        if server.lost.done():
+            raise HostError(f"local platform: {server.lost.result()}; start it again")
 
 
 if __name__ == "__main__":

@@ -6,11 +6,13 @@ import sys
 
 from serverless_mlperf.errors import PackageError
 from serverless_mlperf.packages.archive import digest, unpack
+from serverless_mlperf.platforms.local.errand import end_with_server
 from serverless_mlperf.platforms.local.storehouse import made_once
 
 
 def main(arguments: Sequence[str]) -> int:
     """Unpack the first argument into the folder named by the second, whose name is the zip's digest."""
+    end_with_server()
     archive, folder = Path(arguments[0]), Path(arguments[1])
     try:
         made_once(folder, lambda scratch: _unpack(archive, folder.name, scratch))

@@ -15,7 +15,7 @@ import pytest
 
 from serverless_mlperf.cache import cache_dir
 from serverless_mlperf.packages.archive import digest
-from serverless_mlperf.platforms.local.runtime import prepare_runtime
+from serverless_mlperf.platforms.local.runtime import make_runtime
 from serverless_mlperf.platforms.local.sandbox import sandbox_uid
 from serverless_mlperf.platforms.local.storehouse import MANIFEST, damage, made_once
 
@@ -135,9 +135,14 @@ def test_slower_of_two_uses_the_others(tmp_path: Path) -> None:
 
 
 def unpacking(archive: Path, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run the process that unpacks."""
+    """Run the process that unpacks; it ends early when its stdin does."""
     command = [sys.executable, "-m", "serverless_mlperf.platforms.local.unpacking", str(archive), str(folder)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    theirs, ours = os.pipe()
+    try:
+        return subprocess.run(command, stdin=theirs, capture_output=True, text=True, timeout=60, check=False)
+    finally:
+        os.close(theirs)
+        os.close(ours)
 
 
 def test_unpacking_verifies_the_zip(tmp_path: Path) -> None:
@@ -174,12 +179,10 @@ def test_server_does_not_run_altered_code(tmp_path: Path, capsys: pytest.Capture
 
 def test_server_does_not_run_an_altered_runtime() -> None:
     """The runtime folder is compared as well, when a server starts."""
-    altered = prepare_runtime(sandbox_uid()).site_dir / "six.py"
+    altered = make_runtime(sandbox_uid()).site_dir / "six.py"
     before = altered.read_bytes()
     replace(altered, before.replace(b"import", b"export"))
-    code = (
-        "from serverless_mlperf.platforms.local import runtime, sandbox; runtime.prepare_runtime(sandbox.sandbox_uid())"
-    )
+    code = "from serverless_mlperf.platforms.local import runtime, sandbox; runtime.make_runtime(sandbox.sandbox_uid())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0
     assert "six.py: has another content; made again" in done.stderr
