@@ -154,6 +154,7 @@ def _function(config: ExperimentConfig, cell: Cell, preparation: Preparation) ->
             "CV_TASK": cell.task,
             "SUT_THREADS": str(config.threads or min(visible_cores(cell.memory_mib), cores)),
             "SUT_PRECISION": config.precision,
+            "SUT_MODEL_SHA256": ",".join(preparation.model_digests(cell.task, cell.engine_and_format)),
         },
         code_zip=preparation.function.path,
         layer_zip=preparation.layers[cell.engine_and_format].path,
