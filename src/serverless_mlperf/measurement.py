@@ -16,6 +16,7 @@ from serverless_mlperf.accuracy import (
 from serverless_mlperf.calibration import Calibration, calibrate, wait_until_quiet
 from serverless_mlperf.config import ExperimentConfig
 from serverless_mlperf.datasets.base import Dataset
+from serverless_mlperf.errors import RunError
 from serverless_mlperf.mlperf.launch import run_process
 from serverless_mlperf.mlperf.spec import DriverResult, RunSpec
 from serverless_mlperf.mlperf.verdict import Validity, verdict
@@ -60,7 +61,7 @@ def measure_run(
     """Measure one run of a deployed cell and leave its raw data in `folder`; raises RunError."""
     on_event({"event": "calibrate"})
     before = wait_until_quiet()
-    driver = run_process(_spec(config, cell, dataset, target, folder), on_event)
+    driver = _run(_spec(config, cell, dataset, target, folder), platform, on_event)
     after = calibrate()
     reports, usage = platform.observe(target, *_window(tuple(read_records(folder / "queries.jsonl"))))
     by_request = {report.request_id: report for report in reports}
@@ -82,6 +83,29 @@ def measure_run(
         reports=tuple(by_request[r.request_id] for r in records if r.request_id in by_request),
         validity=verdict(driver, before.delivered_share, after.delivered_share, usage, median_service_ns(records)),
     )
+
+
+def _run(spec: RunSpec, platform: Platform, on_event: OnEvent) -> DriverResult:
+    """Run LoadGen; a function that only fails ends the run at once, and its own words are in the RunError."""
+
+    def check() -> None:
+        if failure := _failure(platform, spec.target):
+            raise RunError(failure)
+
+    try:
+        return run_process(spec, on_event, check)
+    except RunError as error:
+        failure = _failure(platform, spec.target)
+        raise RunError(f"{error}; {failure}" if failure and failure != str(error) else str(error)) from error
+
+
+def _failure(platform: Platform, target: Target) -> str | None:
+    """What a function's last invocation failed with, if none has ever succeeded."""
+    reports, _ = platform.observe(target, 0, 0)
+    if not reports or any(report.status == "ok" for report in reports):
+        return None
+    last = reports[-1]
+    return f"function {target.function_name} fails: {last.error_type}: {last.error_message}"
 
 
 def _spec(config: ExperimentConfig, cell: Cell, dataset: Dataset, target: Target, folder: Path) -> RunSpec:

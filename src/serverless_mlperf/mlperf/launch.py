@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -14,16 +15,18 @@ from serverless_mlperf.mlperf.spec import DriverResult, RunSpec, dump_spec, load
 
 STOP_S: Final = 2.0
 """A run that was interrupted must have written its validity and ended by then."""
+SILENCE_S: Final = 5.0
 _TAIL_BYTES: Final = 2000
 _BAD_SPEC: Final = 2
 
 OnEvent = Callable[[Mapping[str, Any]], None]
 
 
-def run_process(spec: RunSpec, on_event: OnEvent) -> DriverResult:
+def run_process(spec: RunSpec, on_event: OnEvent, on_silence: Callable[[], None] = lambda: None) -> DriverResult:
     """Run one LoadGen test to its end and return its driver.json.
 
-    Blocking. Events are given to `on_event` as they come. An exception meanwhile (Ctrl-C included) ends the process:
+    Blocking. Events are given to `on_event` as they come; without any for five seconds, which never is while LoadGen
+    measures, `on_silence` is called. An exception meanwhile (Ctrl-C included, or raised by either) ends the process:
     SIGINT, and SIGKILL when it has not ended two seconds later. Raises RunError when the process dies without a
     result, InputError when it refused the specification.
     """
@@ -38,7 +41,7 @@ def run_process(spec: RunSpec, on_event: OnEvent) -> DriverResult:
         )
         try:
             _hand_over(process, spec)
-            _follow(process, on_event)
+            _follow(process, on_event, on_silence)
             status = process.wait()
         finally:
             _stop(process)
@@ -57,10 +60,20 @@ def _hand_over(process: subprocess.Popen[bytes], spec: RunSpec) -> None:
         return  # it died at once: its status and stderr will say why
 
 
-def _follow(process: subprocess.Popen[bytes], on_event: OnEvent) -> None:
+def _follow(process: subprocess.Popen[bytes], on_event: OnEvent, on_silence: Callable[[], None]) -> None:
     assert process.stdout is not None  # noqa: S101 - a pipe was asked for
-    for line in process.stdout:
-        on_event(json.loads(line))
+    pending = b""
+    while True:
+        ready, _, _ = select.select([process.stdout], [], [], SILENCE_S)
+        if not ready:
+            on_silence()
+            continue
+        data = os.read(process.stdout.fileno(), 1 << 16)
+        if not data:
+            return
+        *lines, pending = (pending + data).split(b"\n")
+        for line in lines:
+            on_event(json.loads(line))
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -56,6 +56,9 @@ class Report:
     status: str = "ok"
     cpu_ns: int | None = None
     """CPU time of the environment during the invocation, as the platform saw it; None where it cannot."""
+    error_type: str | None = None
+    error_message: str | None = None
+    """Why it failed, in one line, as the function or the platform says; None when it did not."""
 
 
 @dataclass(frozen=True, slots=True)
