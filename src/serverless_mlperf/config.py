@@ -5,7 +5,8 @@ from pathlib import Path
 import tomllib
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from serverless_mlperf.errors import InputError
 from serverless_mlperf.workloads import ENGINE_AND_FORMATS, MEMORY_MIB, TASKS, WORKLOADS, Cell, EngineAndFormat, Task
@@ -13,7 +14,18 @@ from serverless_mlperf.workloads import ENGINE_AND_FORMATS, MEMORY_MIB, TASKS, W
 LAMBDA_MEMORY_MIB = (128, 10_240)
 """Memory a standard function may have (AWS: lambda/latest/dg/configuration-memory)."""
 
-Memory = Annotated[int, Field(ge=LAMBDA_MEMORY_MIB[0], le=LAMBDA_MEMORY_MIB[1])]
+Count = Annotated[int, Field(strict=True)]
+"""A whole number and nothing that could be taken for one: no 1.0, no true, no "1"."""
+Memory = Annotated[Count, Field(ge=LAMBDA_MEMORY_MIB[0], le=LAMBDA_MEMORY_MIB[1])]
+
+
+def _path_of_a_system(path: Path) -> Path:
+    if "\0" in str(path):
+        raise ValueError("a path cannot hold the character NUL")
+    return path
+
+
+AnyPath = Annotated[Path, AfterValidator(_path_of_a_system)]
 
 
 class ExperimentConfig(BaseModel):
@@ -28,30 +40,30 @@ class ExperimentConfig(BaseModel):
     transport: Literal["s3"] = "s3"
     scenario: Literal["offline"] = "offline"
     mode: Literal["performance", "accuracy"] = "performance"
-    queries: int = Field(100, ge=1, le=1_000_000)
+    queries: Count = Field(100, ge=1, le=1_000_000)
     """Measured warm queries per run in performance mode; accuracy mode sends every sample once."""
-    repeat: int = Field(1, ge=1, le=100)
+    repeat: Count = Field(1, ge=1, le=100)
     """Runs per cell."""
-    retry_invalid: int = Field(2, ge=0, le=10)
+    retry_invalid: Count = Field(2, ge=0, le=10)
     """Further tries of a run that is INVALID for a passing reason."""
-    weights: Path | None = None
+    weights: AnyPath | None = None
     """Folder of trained weights (.npz); None: the embedded weights for the synthetic data set."""
     dataset: Literal["imagenet", "coco", "synthetic"] = "synthetic"
-    input_dataset: Path | None = None
+    input_dataset: AnyPath | None = None
     """Folder of the data set's images and labels; the synthetic set needs none."""
-    samples: int = Field(128, ge=1, le=100_000)
+    samples: Count = Field(128, ge=1, le=100_000)
     """Images taken from the data set in performance mode; accuracy mode takes all of a folder."""
-    concurrency: int | None = Field(None, ge=1, le=1000)
+    concurrency: Count | None = Field(None, ge=1, le=1000)
     """Environments per cell; None: as many as the host can run at their full share."""
-    threads: int | None = Field(None, ge=1, le=64)
+    threads: Count | None = Field(None, ge=1, le=64)
     """Engine threads; None: the cores a function of that size sees on Lambda."""
     precision: Literal["f32", "bf16"] = "f32"
-    seed: int = Field(0, ge=0, le=2**31 - 1)
+    seed: Count = Field(0, ge=0, le=2**31 - 1)
     """Seed of the synthetic data set."""
-    timeout_s: int = Field(60, ge=1, le=900)
+    timeout_s: Count = Field(60, ge=1, le=900)
     """The function's timeout."""
     bucket_name: str = Field("serverless-mlperf", pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
-    output: Path = Path("results")
+    output: AnyPath = Path("results")
 
     @model_validator(mode="before")
     @classmethod
@@ -97,11 +109,21 @@ def load_config(file: Path | None, options: Mapping[str, Any]) -> ExperimentConf
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"][:1]) or (str(file) if file else "options")
-        raise InputError(f"{where}: {first['msg'].removeprefix('Value error, ')}") from error
+        raise InputError(f"{where}: {_in_words(first)}") from error
+
+
+def _in_words(error: ErrorDetails) -> str:
+    """What pydantic says, with the value it says it of; its words for lists and unknown names are not a user's."""
+    if error["type"] == "extra_forbidden":
+        return f"is not an option; known are {', '.join(ExperimentConfig.model_fields)}"
+    message = {"tuple_type": "must be a list", "too_short": "must have at least one item"}.get(error["type"])
+    value = error["input"]
+    shown = f", not {value!r}" if isinstance(value, bool | int | float | str) and len(repr(value)) < 80 else ""
+    return (message or error["msg"].removeprefix("Value error, ")) + shown
 
 
 def _read_toml(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:  # text and TOML errors are ValueErrors
         raise InputError(f"{file}: cannot be read as TOML: {error}; see the README for an example") from error

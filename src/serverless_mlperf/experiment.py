@@ -14,9 +14,10 @@ from serverless_mlperf.errors import BenchmarkError
 from serverless_mlperf.host import describe_host, host_lock, preflight
 from serverless_mlperf.measurement import RunOutcome, first_engine, measure_run
 from serverless_mlperf.mlperf.verdict import host_limited, write_validity
+from serverless_mlperf.output import check_output
 from serverless_mlperf.platforms.base import FunctionConfig, Platform, Target
 from serverless_mlperf.platforms.local.model import visible_cores
-from serverless_mlperf.platforms.local.platform import LocalPlatform, host_concurrency
+from serverless_mlperf.platforms.local.platform import LocalPlatform, check_concurrency, host_concurrency
 from serverless_mlperf.preparation import MODELS_PREFIX, Preparation, prepare
 from serverless_mlperf.records import Record
 from serverless_mlperf.report.csvfile import write_results
@@ -34,6 +35,8 @@ def run_experiment(config: ExperimentConfig, console: Console) -> int:
 
     A failed cell does not stop the others. Raises BenchmarkError for what concerns the whole experiment.
     """
+    check_output(config.output)
+    check_concurrency(config.concurrency, config.memory_mib)
     with host_lock():
         preflight(config.output)
         preparation = prepare(config, console.print)
@@ -72,7 +75,7 @@ class Experiment:
                 progress.cell(cell.name, index)
                 try:
                     self._measure_cell(cell, progress)
-                except BenchmarkError as error:
+                except (BenchmarkError, OSError) as error:  # what cannot be written costs its cell
                     self._failures[cell.name] = str(error)
                     self._console.print(f"cell {cell.name} failed: {error}")
 
@@ -82,10 +85,10 @@ class Experiment:
             self._console.print(f"not measured: {name}: {reason}")
         if not self._results:
             return 1
+        print_table(self._results, self._console)  # first: what follows needs room on the disk
         path = self._folder.path / "results.csv"
         write_results(path, self._results)
         drawn = draw_figures(path, self._folder.path / "figures")
-        print_table(self._results, self._console)
         self._console.print(
             f"written: {path} and {len(drawn)} figures; one folder per cell in {self._folder.path / 'cells'}"
         )

@@ -14,7 +14,7 @@ from typing import Final
 import zlib
 
 from serverless_mlperf.cache import cache_dir
-from serverless_mlperf.errors import PackageError
+from serverless_mlperf.errors import HostError, PackageError
 from serverless_mlperf.packages.archive import LIMIT_BYTES, Package, digest, tree, write_zip
 from serverless_mlperf.packages.contents import LAYER_OF, layer_files, layer_versions
 
@@ -41,13 +41,19 @@ def build_layer(engine_and_format: str, output: Path) -> Package:
 def cached_packages(engine_and_format: str, folder: Path | None = None) -> tuple[Package, Package]:
     """Return the function's zip and the engine's layer, built only if what they are made of has changed.
 
-    A kept zip is used only if its digest is still the noted one.
+    A kept zip is used only if its digest is still the noted one. Raises PackageError, HostError when it cannot be
+    written.
     """
     folder = folder or cache_dir() / "packages"
     layer = _layer_of(engine_and_format)
     sources = {name: digest(path) for name, path in _function_sources().items()}
-    function = _cached(folder, "function", sources, build_function_zip)
-    made = _cached(folder, layer, layer_versions(layer), lambda output: build_layer(engine_and_format, output))
+    try:
+        function = _cached(folder, "function", sources, build_function_zip)
+        made = _cached(folder, layer, layer_versions(layer), lambda output: build_layer(engine_and_format, output))
+    except OSError as error:
+        raise HostError(
+            f"{folder}: packages cannot be written ({error}); free 200 MB, or set SERVERLESS_MLPERF_CACHE"
+        ) from error
     check_total(function, made)
     return function, made
 

@@ -84,7 +84,7 @@ class LocalExecutor:
         self._events.close()
         await self._scheduler.close()
         await self._controller.close()
-        await asyncio.wait([self._runtime])
+        await asyncio.gather(self._runtime, return_exceptions=True)  # who needed it has been told
         await asyncio.to_thread(shutil.rmtree, self._scratch_dir, ignore_errors=True)
 
     def _check_open(self) -> None:

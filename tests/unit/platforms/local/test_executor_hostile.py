@@ -7,6 +7,7 @@ from typing import Any
 from executor_functions import ask, executor, fault, function
 import pytest
 
+from full_disk import file_limit
 from serverless_mlperf.errors import BenchmarkError
 from serverless_mlperf.platforms.local.executor import LocalExecutor
 
@@ -87,3 +88,20 @@ async def _reports(running: LocalExecutor, count: int) -> list[dict[str, Any]]:
         while len(running.reports("probe")) < count:
             await asyncio.sleep(0.01)
     return running.reports("probe")
+
+
+def test_full_cache_is_told_by_the_report(tmp_path: Path) -> None:
+    """A package that finds no room in the cache fails its invocation with the reason; nothing is left half unpacked."""
+
+    async def scenario() -> None:
+        async with executor(tmp_path, retry_delays_s=()) as running:
+            assert (await ask(running, function(tmp_path, "first", AT_CALL)))["served"]
+            spec = function(tmp_path, source=AT_CALL + "#" * 5000, max_retry_attempts=0)
+            with file_limit(1000):
+                running.submit_event(spec, b"{}")
+                (report,) = await _reports(running, 1)
+            assert report["error_type"] == "PackageError"
+            assert "File too large); free disk space, or build or upload it again" in report["error_message"]
+            assert (await ask(running, spec))["served"]
+
+    asyncio.run(scenario())
