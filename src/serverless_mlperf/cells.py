@@ -54,7 +54,7 @@ class Cells:
                 progress.cell(cell.name, index)
                 try:
                     self._measure_cell(cell, progress)
-                except BenchmarkError as error:
+                except (BenchmarkError, OSError) as error:  # what cannot be written costs its cell
                     failures[cell.name] = str(error)
                     self._folder.mark_unfinished(str(error))
                     self._console.print(f"cell {cell.name} failed: {error}", markup=False)
@@ -136,6 +136,7 @@ class Cells:
                 "CV_TASK": cell.task,
                 "SUT_THREADS": str(config.threads or min(visible_cores(cell.memory_mib), host_cores())),
                 "SUT_PRECISION": config.precision,
+                "SUT_MODEL_SHA256": ",".join(preparation.model_digests(cell.task, cell.engine_and_format)),
             },
             code_zip=preparation.function.path,
             layer_zip=preparation.layers[cell.engine_and_format].path,

@@ -233,6 +233,9 @@ def main() -> NoReturn:
         _fail("interrupted", 130)
     except KeyboardInterrupt:
         _fail("interrupted", 130)
+    except OSError as error:  # from where no adapter expected one, as a rule for want of disk
+        where = f"{error.filename}: " if error.filename else ""
+        _fail(f"{where}{error.strerror or error}; free disk space, or choose another folder", 1)
     except Exception as error:
         if not hasattr(error, "format_message"):
             raise
@@ -241,7 +244,7 @@ def main() -> NoReturn:
 
 
 def _fail(message: str, status: int) -> NoReturn:
-    typer.echo(f"error: {message}", err=True)
+    typer.echo(f"error: {' '.join(message.splitlines())}", err=True)
     sys.exit(status)
 
 

@@ -9,10 +9,11 @@ import uuid
 from serverless_mlperf.calibration import calibrate, wait_until_quiet
 from serverless_mlperf.config import ExperimentConfig
 from serverless_mlperf.datasets.base import Dataset
+from serverless_mlperf.errors import RunError
 from serverless_mlperf.mlperf.agreement import checked
 from serverless_mlperf.mlperf.launch import run_process
 from serverless_mlperf.mlperf.length import Length, length_of
-from serverless_mlperf.mlperf.spec import LOAD_SHARE, SAMPLES_PER_QUERY, RunSpec, Scenario
+from serverless_mlperf.mlperf.spec import LOAD_SHARE, SAMPLES_PER_QUERY, DriverResult, RunSpec, Scenario
 from serverless_mlperf.mlperf.verdict import Reason, accuracy_below_target, verdict
 from serverless_mlperf.outcome import RunOutcome
 from serverless_mlperf.plan import RunPlan
@@ -45,7 +46,7 @@ def measure_run(
     dataset, reference = preparation.datasets[cell.task], preparation.references.get(cell.task)
     on_event({"event": "calibrate"})
     before = wait_until_quiet()
-    driver = run_process(_spec(config, cell, plan, dataset, target, folder), on_event, platform.lifeline)
+    driver = _run(_spec(config, cell, plan, dataset, target, folder), platform, on_event)
     after = calibrate()
     reports, usage = platform.observe(target, *_window(tuple(read_records(folder / "queries.jsonl"))))
     by_request = {report.request_id: report for report in reports}
@@ -70,6 +71,29 @@ def measure_run(
             _accuracy_fault(score) if plan.mode == "accuracy" else None
         ),
     )
+
+
+def _run(spec: RunSpec, platform: Platform, on_event: OnEvent) -> DriverResult:
+    """Run LoadGen; a function that only fails ends the run at once, and its own words are in the RunError."""
+
+    def check() -> None:
+        if failure := _failure(platform, spec.target):
+            raise RunError(failure)
+
+    try:
+        return run_process(spec, on_event, platform.lifeline, check)
+    except RunError as error:
+        failure = _failure(platform, spec.target)
+        raise RunError(f"{error}; {failure}" if failure and failure != str(error) else str(error)) from error
+
+
+def _failure(platform: Platform, target: Target) -> str | None:
+    """What a function's last invocation failed with, if none has ever succeeded."""
+    reports, _ = platform.observe(target, 0, 0)
+    if not reports or any(report.status == "ok" for report in reports):
+        return None
+    last = reports[-1]
+    return f"function {target.function_name} fails: {last.error_type}: {last.error_message}"
 
 
 def _spec(

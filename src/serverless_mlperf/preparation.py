@@ -44,6 +44,10 @@ class Preparation:
             "references": {t: asdict(reference) for t, reference in self.references.items()},
         }
 
+    def model_digests(self, task: Task, engine: EngineAndFormat) -> list[str]:
+        """SHA-256 of the files that a function loads, structure first: it holds what it fetched against them."""
+        return [self.models.files[MODEL_FOLDERS[task] + name] for name in MODEL_FILES[task, engine]]
+
     def _model_objects(self) -> Iterator[tuple[str, Path]]:
         for task in self.datasets:
             for engine in self.layers:

@@ -14,7 +14,7 @@ import signal
 import sys
 from typing import Any, Final, NoReturn
 
-from serverless_mlperf.errors import BenchmarkError, RunError
+from serverless_mlperf.errors import BenchmarkError
 from serverless_mlperf.mlperf.account import Account, make_result
 from serverless_mlperf.mlperf.audit import write_audit_config
 from serverless_mlperf.mlperf.driver import NO_AUDIT, Driver
@@ -156,7 +156,7 @@ def main() -> NoReturn:
     except BenchmarkError as error:
         run.abort(str(error), error.exit_status)
     except OSError as error:
-        run.abort(str(RunError(f"run {spec.run}: {error}")), 1)
+        run.abort(f"{error} (results go to {spec.output})", 1)
     sys.stdout.flush()
     # LoadGen's static destructors abort when its threads still exist.
     os._exit(status)

@@ -13,7 +13,7 @@ from typing import Final
 import zlib
 
 from serverless_mlperf.cache import cache_section, close_to_others, is_ours
-from serverless_mlperf.errors import PackageError
+from serverless_mlperf.errors import HostError, PackageError
 from serverless_mlperf.owner import PREFIX, own_folder, this_process
 from serverless_mlperf.packages.archive import Package, digest, tree, write_zip
 from serverless_mlperf.packages.contents import LAYER_OF, layer_files, layer_versions
@@ -42,12 +42,17 @@ def cached_packages(engine_and_format: str, folder: Path | None = None) -> tuple
     """Return the function's zip and the engine's layer, built only if what they are made of has changed.
 
     Blocking: it reads every file that goes in, some tenths of a second. A kept zip is used only if nobody else can
-    have written it and its digest is still the noted one.
+    have written it and its digest is still the noted one. Raises PackageError, HostError when it cannot be written.
     """
     folder = folder or cache_section("packages")
     layer = _layer_of(engine_and_format)
-    function = _cached(folder, "function", _function_sources(), build_function_zip)
-    made = _cached(folder, layer, layer_files(layer), lambda output: build_layer(engine_and_format, output))
+    try:
+        function = _cached(folder, "function", _function_sources(), build_function_zip)
+        made = _cached(folder, layer, layer_files(layer), lambda output: build_layer(engine_and_format, output))
+    except OSError as error:
+        raise HostError(
+            f"{folder}: packages cannot be written ({error}); free 200 MB, or set SERVERLESS_MLPERF_CACHE"
+        ) from error
     check_limits(function, made)
     return function, made
 

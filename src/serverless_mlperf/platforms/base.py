@@ -67,6 +67,8 @@ class Report:
     """Wall clock: the platform began to start the environment's process; of a cold one, where the platform tells."""
     spawned_ns: int | None = None
     """Wall clock: the process was there."""
+    error_message: str | None = None
+    """Why it failed, in one line, as the function or the platform says; None when it did not."""
 
 
 @dataclass(frozen=True, slots=True)

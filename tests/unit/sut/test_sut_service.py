@@ -219,9 +219,8 @@ def test_image_bytes_count_in_direct_invocations_alone(storage: MemoryStorage) -
 
 def test_direct_invocation_returns_error_records(storage: MemoryStorage) -> None:
     """A bad input JSON is answered, not raised."""
-    running = started(storage)
-    assert running.handle({"ImageFilenames": ["../etc/passwd"]}, "id-1")["error"]["type"] == "BadKey"
-    assert running.handle({"Records": 3}, "id-2")["error"]["type"] == "BadEvent"
+    answer = started(storage).handle({"ImageFilenames": ["../etc/passwd"]}, "id-1")
+    assert answer["error"]["type"] == "BadKey"
 
 
 def test_several_images_give_one_list_each(storage: MemoryStorage) -> None:

@@ -148,6 +148,7 @@ class Environment:
             error_type=outcome.error_type,
             spawn_asked_ns=None if init_ms is None else self._spawn_asked_ns,
             spawned_ns=None if init_ms is None else self._spawned_ns,
+            error_message=outcome.error_message,
         )
         tail = self._end_log(job, outcome, report)
         return Outcome(outcome.payload, outcome.status, outcome.error_type, tail), report
@@ -371,6 +372,27 @@ class Environment:
         if self._status_fd is not None:
             os.close(self._status_fd)
             self._status_fd = None
+
+
+def not_started(environment: Environment, job: Job, error: BenchmarkError) -> InvocationReport:
+    """The report of an invocation that never reached a process: nothing to bill, and why."""
+    now_ns = time.time_ns()
+    return InvocationReport(
+        request_id=job.request_id,
+        duration_ms=0.0,
+        billed_ms=0,
+        init_ms=None,
+        memory_mib=environment.spec.memory_mib,
+        max_memory_mib=0,
+        status="error",
+        cpu_ns=None,
+        environment_id=environment.id,
+        queued_ns=job.queued_ns,
+        started_ns=now_ns,
+        ended_ns=now_ns,
+        error_type=type(error).__name__,
+        error_message=" ".join(str(error).split()),
+    )
 
 
 def as_error(error: BenchmarkError | OSError, name: str) -> BenchmarkError:

@@ -35,6 +35,8 @@ class InvocationReport:
     spawn_asked_ns: int | None = None
     """Wall clocks of a cold start: its process was asked for, and was there."""
     spawned_ns: int | None = None
+    error_message: str | None = None
+    """One line; not part of the REPORT line."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

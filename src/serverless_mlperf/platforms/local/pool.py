@@ -7,7 +7,7 @@ from itertools import count
 from typing import Any, Final
 
 from serverless_mlperf.errors import BenchmarkError, PlatformError
-from serverless_mlperf.platforms.local.environment import Environment, Workshop, as_error
+from serverless_mlperf.platforms.local.environment import Environment, Workshop, as_error, not_started
 from serverless_mlperf.platforms.local.host import INIT_VCPU, Capacity, most_at_once
 from serverless_mlperf.platforms.local.job import Job
 from serverless_mlperf.platforms.local.logs import InvocationReport
@@ -208,10 +208,15 @@ class Scheduler:
             environment.retire()
             await environment.abandon()
             self.on_ended(environment)
+            # Of an event nobody waits for the answer: the report is where its sender can find out.
+            self._note(name, not_started(environment, job, as_error(error, name)))
             job.finish(job, as_error(error, name))
             return
-        self.reports.setdefault(name, deque(maxlen=REPORTS_KEPT)).append(report)
+        self._note(name, report)
         job.finish(job, outcome)
+
+    def _note(self, name: str, report: InvocationReport) -> None:
+        self.reports.setdefault(name, deque(maxlen=REPORTS_KEPT)).append(report)
 
     def _release(self, environment: Environment) -> None:
         if not environment.holds_room:
