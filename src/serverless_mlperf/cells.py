@@ -1,17 +1,18 @@
 """Cell after cell: deploy, measure what is missing, keep, retire. What goes wrong costs its own cell, or one try."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from rich.console import Console
 
+from serverless_mlperf.compliance import compliance_reasons
 from serverless_mlperf.config import ExperimentConfig
 from serverless_mlperf.errors import BenchmarkError, CutOffError
 from serverless_mlperf.host import host_cores
 from serverless_mlperf.measurement import measure_run
 from serverless_mlperf.mlperf.verdict import host_limited
 from serverless_mlperf.outcome import RunOutcome, first_engine, write_outcome
-from serverless_mlperf.plan import RunPlan
+from serverless_mlperf.plan import RunPlan, next_run, settled
 from serverless_mlperf.platforms.base import FunctionConfig, Platform, Target
 from serverless_mlperf.platforms.local.model import visible_cores
 from serverless_mlperf.preparation import MODELS_PREFIX, Preparation
@@ -23,6 +24,16 @@ from serverless_mlperf.store import ResultsFolder
 from serverless_mlperf.summary import cell_result
 from serverless_mlperf.tries import write_json
 from serverless_mlperf.workloads import Cell
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of one run of a cell."""
+
+    cell: Cell
+    run: int
+    number: int
+    plan: RunPlan
 
 
 class Cells:
@@ -47,42 +58,54 @@ class Cells:
 
     def measure_missing(self) -> dict[str, str]:
         """Measure what is missing or INVALID; returns cell -> why it failed. A failure does not stop the others."""
-        todo = [cell for cell in self._config.cells if self._folder.missing(cell.name)]
+        missing = {cell: self._folder.missing(cell.name) for cell in self._config.cells}
+        # Repetitions are spread over the matrix: what changes with time, such as the host, is not one cell's alone.
+        runs = range(1, self._config.repeat + 1)
+        todo = [(run, cell) for run in runs for cell, lacking in missing.items() if run in lacking]
         failures: dict[str, str] = {}
         with LiveProgress(len(todo), self._console) as progress:
-            for index, cell in enumerate(todo):
+            for index, (run, cell) in enumerate(todo):
                 progress.cell(cell.name, index)
                 try:
-                    self._measure_cell(cell, progress)
+                    self._measure_cell(cell, run, progress)
                 except (BenchmarkError, OSError) as error:  # what cannot be written costs its cell
                     failures[cell.name] = str(error)
                     self._folder.mark_unfinished(str(error))
                     self._console.print(f"cell {cell.name} failed: {error}", markup=False)
         return failures
 
-    def _measure_cell(self, cell: Cell, progress: LiveProgress) -> None:
-        """Measure a cell; once it is measured again when a process of ours was ended from outside."""
+    def _measure_cell(self, cell: Cell, run: int, progress: LiveProgress) -> None:
+        """Measure a run of a cell; once it is measured again when a process of ours was ended from outside."""
         try:
-            self._measure_deployed(cell, progress)
+            self._measure_deployed(cell, run, progress)
         except CutOffError as error:
             self._folder.mark_unfinished(str(error))
             self._console.print(f"cell {cell.name} was cut off and is measured again: {error}", markup=False)
-            self._measure_deployed(cell, progress)
+            self._measure_deployed(cell, run, progress)
 
-    def _measure_deployed(self, cell: Cell, progress: LiveProgress) -> None:
+    def _measure_deployed(self, cell: Cell, run: int, progress: LiveProgress) -> None:
         progress.event({"event": "deploy"})
         if not self._uploaded:
             self._platform.upload(self._preparation.objects())
             self._uploaded = True
         target = self._platform.deploy(self._function(cell))
         try:
-            cold_starts: list[Record] = []
-            for run in self._folder.missing(cell.name):
-                self._measure_valid(cell, target, run, cold_starts, progress)
+            self._measure_steps(cell, run, target, progress)
         except BenchmarkError:
             self._retire(cell, target)
             raise
         self._retire(cell, target)
+
+    def _measure_steps(self, cell: Cell, run: int, target: Target, progress: LiveProgress) -> None:
+        """Measure the steps of a run that are missing or INVALID, each once; what one comes to decides on the next."""
+        done: list[CellResult] = []
+        cold_starts: list[Record] = []
+        while (plan := next_run(self._config, done)) is not None:
+            step = Step(cell, run, len(done) + 1, plan)
+            kept = self._folder.result(cell.name, run, step.number)
+            if kept is None or not settled(self._config, kept):
+                kept = self._measure_valid(step, target, cold_starts, progress)
+            done.append(kept)
 
     def _retire(self, cell: Cell, target: Target) -> None:
         """Leave nothing of the cell; what was measured stays measured when that fails.
@@ -95,29 +118,40 @@ class Cells:
             self._console.print(f"cell {cell.name}: its function was not retired in order: {error}", markup=False)
 
     def _measure_valid(
-        self, cell: Cell, target: Target, run: int, cold_starts: list[Record], progress: LiveProgress
-    ) -> None:
-        """Repeat a run that is INVALID for a passing reason; every try is kept in a folder of its own."""
-        for _ in range(1 + self._config.retry_invalid):
-            folder = self._folder.run_folder(cell.name, run)
-            plan = RunPlan(self._config.mode, self._config.target_qps)
+        self, step: Step, target: Target, cold_starts: list[Record], progress: LiveProgress
+    ) -> CellResult:
+        """Repeat a step that is INVALID for a passing reason; every try is kept in a folder of its own."""
+        config, cell = self._config, step.cell
+        for left in reversed(range(1 + config.retry_invalid)):
+            folder = self._folder.run_folder(cell.name, step.run, step.number)
             outcome = measure_run(
-                self._config, cell, plan, self._preparation, self._platform, target, folder, progress.event
+                config, cell, step.plan, self._preparation, self._platform, target, folder, progress.event
             )
             # A later run finds the environments warm: their cold starts are those of the first one's warm-up.
             cold_starts += [record for record in outcome.warmup if record.cold]
-            outcome = _with_prediction(replace(outcome, warmup=tuple(cold_starts)))
-            result = self._keep(outcome, run)
-            if not outcome.validity.transient:
-                break
-            progress.event({"event": "retry", "reasons": "; ".join(result.reasons)})
+            result = self._keep(self._judged(replace(outcome, warmup=tuple(cold_starts)), step), step)
+            if not result.valid and left and outcome.validity.transient:
+                progress.event({"event": "retry", "reasons": "; ".join(result.reasons)})
+                continue
+            break
         self._console.print(block(result), markup=False, highlight=False)
+        return result
 
-    def _keep(self, outcome: RunOutcome, run: int) -> CellResult:
+    def _judged(self, outcome: RunOutcome, step: Step) -> RunOutcome:
+        """Add what only the figures and the other steps of the run tell."""
+        outcome = _with_prediction(outcome)
+        references = [self._folder.counted_try(step.cell.name, step.run, n) for n in range(1, step.number)]
+        reasons = compliance_reasons(outcome, [each.folder for each in references if each is not None])
+        validity = outcome.validity
+        for reason in reasons:
+            validity = validity.with_reason(reason)
+        return replace(outcome, validity=validity)
+
+    def _keep(self, outcome: RunOutcome, step: Step) -> CellResult:
         """Write what was computed of a try; summary.json last, so that its presence means a whole run."""
-        tries = self._folder.count_tries(outcome.cell.name, run)
+        tries = self._folder.count_tries(step.cell.name, step.run, step.number)
         outcome = replace(outcome, validity=replace(outcome.validity, tries=tries))
-        result = cell_result(outcome, run, first_engine(outcome))
+        result = cell_result(outcome, step.run, first_engine(outcome), step.number)
         write_outcome(outcome)
         write_json(outcome.folder / "summary.json", result.to_dict())
         return result
@@ -144,10 +178,12 @@ class Cells:
 
 
 def _with_prediction(outcome: RunOutcome) -> RunOutcome:
-    """Hold the mean forward against the quota's prediction; a run that differs is INVALID and may be repeated."""
+    """Hold the mean forward against the quota's prediction; a run that differs is INVALID and may be repeated.
+
+    Not in accuracy mode, which measures no time.
+    """
+    if outcome.driver.mode == "accuracy":
+        return outcome
     modelled = cell_result(outcome, 0, first_engine(outcome))
     reason = host_limited(modelled.mean_ms, modelled.quota_predicted_ms)
-    if reason is None:
-        return outcome
-    validity = replace(outcome.validity, valid=False, reasons=(*outcome.validity.reasons, reason))
-    return replace(outcome, validity=validity)
+    return replace(outcome, validity=outcome.validity.with_reason(reason))

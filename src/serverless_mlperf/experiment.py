@@ -105,7 +105,7 @@ def report(folder: ResultsFolder, failures: Mapping[str, str], console: Console)
     drawn = draw_figures(path, folder.path / "figures")
     print_table(results, console)
     console.print(f"written: {path} and {len(drawn)} figures; one folder per cell in {folder.path / 'cells'}")
-    whole = len(results) == len(folder.cells) * folder.repeat
+    whole = all(folder.state(cell) in {"valid", "invalid"} for cell in folder.cells)
     return 0 if whole and not failures and not any(r.lost + r.duplicates + r.errors for r in results) else 1
 
 

@@ -31,6 +31,10 @@ class Done(Protocol):
     """What a plan needs to know of a run that has been measured."""
 
     @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why it is not VALID, each beginning with its code."""
+
+    @property
     def target_qps(self) -> float | None:
         """Rate of arrivals in Server."""
 
@@ -49,6 +53,22 @@ def next_run(config: ExperimentConfig, done: Sequence[Done]) -> RunPlan | None:
         return _next_step(done)
     plans = _plans(config)
     return plans[len(done)] if len(done) < len(plans) else None
+
+
+def settled(config: ExperimentConfig, run: Done) -> bool:
+    """Whether a run need not be measured again: it is VALID, or it is the rate at which a search broke the bound."""
+    broke = any(reason.startswith("latency_bound:") for reason in run.reasons)
+    return run.valid or (config.search_capacity and broke)
+
+
+def missing_step(config: ExperimentConfig, done: Sequence[Done]) -> int | None:
+    """Number (from 1) of the first run of a round that is to be measured, again or at all; None when there is none."""
+    for step, run in enumerate(done, 1):
+        if next_run(config, done[: step - 1]) is None:
+            return None
+        if not settled(config, run):
+            return step
+    return None if next_run(config, done) is None else len(done) + 1
 
 
 def _plans(config: ExperimentConfig) -> tuple[RunPlan, ...]:

@@ -3,11 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import count, takewhile
 from pathlib import Path
 import secrets
 from typing import Any, Final, Literal, Self
 
+from serverless_mlperf.config import ExperimentConfig, checked_config
 from serverless_mlperf.errors import HostError, InputError
+from serverless_mlperf.plan import missing_step, next_run
 from serverless_mlperf.records import SCHEMA_VERSION
 from serverless_mlperf.report.results import CellResult
 from serverless_mlperf.tries import Try, begin_try, mark_unfinished, read_json, write_json
@@ -81,10 +84,10 @@ class ResultsFolder:
         repeat = self.settings.get("repeat", 1)
         return repeat if isinstance(repeat, int) else 1
 
-    def run_folder(self, cell: str, run: int = 1) -> Path:
-        """Make the folder of the next try of a cell's run."""
+    def run_folder(self, cell: str, run: int = 1, step: int = 1) -> Path:
+        """Make the folder of the next try of a step of a cell's run."""
         folder = self.path / "cells" / cell / f"run-{1 + max((t.number for t in self.tries(cell)), default=0)}"
-        begin_try(folder, run)
+        begin_try(folder, run, step)
         return folder
 
     def tries(self, cell: str) -> list[Try]:
@@ -92,32 +95,47 @@ class ResultsFolder:
         runs = (p for p in (self.path / "cells" / cell).glob("run-*") if p.name[4:].isdecimal())
         return sorted((Try.read(path) for path in runs), key=lambda each: each.number)
 
-    def count_tries(self, cell: str, run: int) -> int:
-        """How often a run of a cell was begun, whatever came of it."""
-        return sum(each.run == run for each in self.tries(cell))
+    def count_tries(self, cell: str, run: int, step: int = 1) -> int:
+        """How often a step of a cell's run was begun, whatever came of it."""
+        return sum((each.run, each.step) == (run, step) for each in self.tries(cell))
 
-    def result(self, cell: str, run: int) -> CellResult | None:
-        """What a run of a cell came to, with all its tries counted; None while it has not been measured."""
-        tries = [each for each in self.tries(cell) if each.run == run]
-        results = [each.result for each in tries if each.result is not None]
-        return replace(results[-1], tries=len(tries)) if results else None
+    def counted_try(self, cell: str, run: int, step: int = 1) -> Try | None:
+        """The last whole try of a step; None while it has not been measured."""
+        whole = [t for t in self.tries(cell) if (t.run, t.step) == (run, step) and t.result is not None]
+        return whole[-1] if whole else None
+
+    def result(self, cell: str, run: int, step: int = 1) -> CellResult | None:
+        """What a step of a cell's run came to, with all its tries counted; None while it has not been measured."""
+        counted = self.counted_try(cell, run, step)
+        if counted is None or counted.result is None:
+            return None
+        return replace(counted.result, tries=self.count_tries(cell, run, step))
+
+    def steps(self, cell: str, run: int) -> list[CellResult]:
+        """What the steps of a run came to, up to the first that is not measured."""
+        found = (self.result(cell, run, step) for step in count(1))
+        return [result for result in takewhile(lambda each: each is not None, found) if result is not None]
 
     def results(self) -> list[CellResult]:
-        """What was measured: one row per run, in the order of the matrix."""
-        rows = (self.result(cell, run) for cell in self.cells for run in self._runs())
-        return [row for row in rows if row is not None]
+        """What was measured: one row per step of a run, in the order of the matrix."""
+        return [row for cell in self.cells for run in self._runs() for row in self.steps(cell, run)]
 
     def missing(self, cell: str) -> list[int]:
         """Runs of a cell that are not measured, or INVALID."""
-        rows = {run: self.result(cell, run) for run in self._runs()}
-        return [run for run, row in rows.items() if row is None or not row.valid]
+        config = self.config
+        return [run for run in self._runs() if missing_step(config, self.steps(cell, run)) is not None]
 
     def state(self, cell: str) -> State:
         """`valid` and `invalid` when all its runs are measured, `missing` when none was begun."""
-        rows = [self.result(cell, run) for run in self._runs()]
-        if all(row is not None for row in rows):
-            return "valid" if all(row is not None and row.valid for row in rows) else "invalid"
+        config = self.config
+        if all(next_run(config, self.steps(cell, run)) is None for run in self._runs()):
+            return "invalid" if self.missing(cell) else "valid"
         return "partial" if self.tries(cell) else "missing"
+
+    @property
+    def config(self) -> ExperimentConfig:
+        """The settings as the experiment's configuration; raises InputError where they are not one."""
+        return checked_config(self.settings, str(self.path / EXPERIMENT))
 
     def mark_unfinished(self, reason: str) -> None:
         """Say in every folder of a try without result that it does not count, and why."""

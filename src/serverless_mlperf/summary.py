@@ -5,6 +5,8 @@ from statistics import fmean
 from typing import Any, Final
 
 from serverless_mlperf.accuracy import ClassificationAccuracy
+from serverless_mlperf.mlperf.spec import DriverResult
+from serverless_mlperf.mlperf.verdict import client_cpu_share
 from serverless_mlperf.outcome import RunOutcome
 from serverless_mlperf.platforms.local.model import cpu_share
 from serverless_mlperf.quota import demands_from_records, predict_forward_ms, predict_share_ms
@@ -15,7 +17,7 @@ from serverless_mlperf.stats import Summary, summarise
 _AP_FIGURES: Final = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
 
 
-def cell_result(outcome: RunOutcome, run: int, engine: dict[str, Any]) -> CellResult:
+def cell_result(outcome: RunOutcome, run: int, engine: dict[str, Any], step: int = 1) -> CellResult:
     """Compute the row from the records; nothing is measured here."""
     summary = _summary(outcome)
     latency, completion = summary.latency, summary.completion
@@ -32,7 +34,7 @@ def cell_result(outcome: RunOutcome, run: int, engine: dict[str, Any]) -> CellRe
         mean_ms=latency.mean_ms if latency else None,
         stddev_ms=latency.stddev_ms if latency else None,
         qps_seed=summary.qps,
-        qps_loadgen=driver.samples_per_second,
+        qps_loadgen=_loadgen_rate(driver),
         completion_p50_ms=completion.p50.value_ms if completion else None,
         completion_p90_ms=completion.p90.value_ms if completion else None,
         files=driver.ok,
@@ -61,12 +63,33 @@ def cell_result(outcome: RunOutcome, run: int, engine: dict[str, Any]) -> CellRe
         phases_ms=dict(summary.phases_ms),
         engine=engine,
         scenario=driver.scenario,
+        mode=driver.mode,
+        step=step,
+        transport=driver.transport_name or "s3",
+        payload=driver.transport_options.get("payload"),
+        length=driver.length,
+        target_qps=driver.target_qps,
+        latency_bound_ms=driver.latency_bound_ms,
+        capacity_qps=driver.capacity_qps,
+        max_in_flight=driver.max_in_flight,
+        client_cpu_share=client_cpu_share(driver),
         forward=latency.percentiles if latency else (),
         cold_forward=summary.cold_latency.percentiles if summary.cold_latency else (),
         latencies=summary.latencies,
         waterfall=summary.waterfall,
         cold_waterfall=summary.cold_waterfall,
     )
+
+
+def _loadgen_rate(driver: DriverResult) -> float | None:
+    """Samples per second as LoadGen computes them in the scenario; None where it does not (MultiStream, accuracy)."""
+    rates = {
+        "SingleStream": "result_qps_with_loadgen_overhead",
+        "Server": "result_completed_samples_per_sec",
+        "Offline": "result_samples_per_second",
+    }
+    value = driver.loadgen.get(rates.get(driver.scenario, ""))
+    return float(value) if value else None
 
 
 def _summary(outcome: RunOutcome) -> Summary:

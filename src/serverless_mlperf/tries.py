@@ -28,6 +28,8 @@ class Try:
     folder: Path
     run: int | None
     """Which of the cell's runs, from 1; None where even that was cut off."""
+    step: int
+    """Which step of the run, from 1: most have one."""
     result: CellResult | None
     """None for a try that was cut off."""
 
@@ -40,16 +42,17 @@ class Try:
     def read(cls, folder: Path) -> Self:
         """Read a folder, however it was left."""
         result = _result(folder)
-        run = _read_object(folder / NOTE).get("run")
+        note = _read_object(folder / NOTE)
+        run, step = note.get("run"), note.get("step", 1)
         if not isinstance(run, int) and result is not None:
-            run = result.run
-        return cls(folder, run if isinstance(run, int) else None, result)
+            run, step = result.run, result.step
+        return cls(folder, run if isinstance(run, int) else None, step if isinstance(step, int) else 1, result)
 
 
-def begin_try(folder: Path, run: int) -> None:
+def begin_try(folder: Path, run: int, step: int = 1) -> None:
     """Make the folder of a try."""
     folder.mkdir(parents=True)
-    write_json(folder / NOTE, {"schema": SCHEMA_VERSION, "run": run, "started": _now()})
+    write_json(folder / NOTE, {"schema": SCHEMA_VERSION, "run": run, "step": step, "started": _now()})
 
 
 def mark_unfinished(folder: Path, reason: str) -> None:

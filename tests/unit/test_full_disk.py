@@ -12,7 +12,7 @@ from full_disk import file_limit, fill, small_disk
 from serverless_mlperf import packages
 from serverless_mlperf.errors import BenchmarkError, HostError, InputError, PackageError
 from serverless_mlperf.models.build import build_models
-from serverless_mlperf.platforms.local.runtime import prepare_runtime
+from serverless_mlperf.platforms.local.runtime import make_runtime
 from serverless_mlperf.report.figures import draw_figures
 from serverless_mlperf.store import ResultsFolder
 from serverless_mlperf.tries import write_json
@@ -88,7 +88,7 @@ def test_runtime_is_whole_or_absent(place: tuple[Path, LimitedTo], monkeypatch: 
     folder, limited_to = place
     monkeypatch.setenv("SERVERLESS_MLPERF_CACHE", str(folder / "cache"))
     with limited_to(1 << 12):
-        said = refused(HostError, lambda: prepare_runtime(0))
+        said = refused(HostError, lambda: make_runtime(0))
     assert said.startswith("runtime of the environments: cannot be made: ")
     assert not any((folder / "cache" / "runtimes").glob("*/.complete"))
 

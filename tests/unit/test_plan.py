@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from serverless_mlperf.config import load_config
-from serverless_mlperf.plan import RAMP, RunPlan, next_run
+from serverless_mlperf.plan import RAMP, RunPlan, missing_step, next_run
 
 
 @dataclass(frozen=True)
@@ -16,6 +16,7 @@ class Step:
     valid: bool = True
     target_qps: float | None = None
     capacity_qps: float | None = 100.0
+    reasons: tuple[str, ...] = ()
 
 
 def plans(steps: int, **options: Any) -> list[RunPlan]:
@@ -59,3 +60,20 @@ def test_search_ends_at_the_first_rate_that_breaks_the_bound() -> None:
     config = load_config(None, {"scenario": "server", "search_capacity": True})
     assert next_run(config, [Step(), Step(valid=False)]) is None
     assert next_run(config, [Step(capacity_qps=None)]) is None
+
+
+def test_missing_is_the_first_step_that_is_not_valid() -> None:
+    """A round goes on at the step that is missing or INVALID, and is complete when all are VALID."""
+    config = load_config(None, {"mode": "test01"})
+    assert missing_step(config, []) == 1
+    assert missing_step(config, [Step(), Step()]) == 3
+    assert missing_step(config, [Step(), Step(valid=False), Step()]) == 2
+    assert missing_step(config, [Step(), Step(), Step()]) is None
+
+
+def test_search_is_complete_when_the_bound_breaks() -> None:
+    """That its last rate is INVALID is what a search looks for; another reason is to be measured again."""
+    config = load_config(None, {"scenario": "server", "search_capacity": True})
+    broken = Step(valid=False, reasons=("latency_bound: too slow",))
+    assert missing_step(config, [Step(), broken]) is None
+    assert missing_step(config, [Step(), Step(valid=False, reasons=("lost: 1 of 9",))]) == 2

@@ -114,6 +114,7 @@ def make_result(  # noqa: PLR0913 - everything that is counted
         target_qps=settings.target_qps if server else None,
         latency_bound_ms=settings.latency_bound_ms if server else None,
         length=spec.length,
+        max_in_flight=spec.max_in_flight,
         capacity_qps=capacity_qps,
         samples_per_second=detail.values.get("result_samples_per_second"),
         handover_p99_ns=_p99([query.accepted_tick_ns - query.issued_tick_ns for query in queries]),

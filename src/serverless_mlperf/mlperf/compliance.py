@@ -65,8 +65,8 @@ def tolerance(driver: DriverResult) -> float:
     return WIDE_TOLERANCE if short else TOLERANCE
 
 
-def compare_answers(reference: Mapping[int, str], tested: Sequence[tuple[int, str]]) -> Comparison:
-    """Hold logged answers (sample index, hexadecimal data) against those of the accuracy run."""
+def compare_answers(reference: Mapping[int, bytes], tested: Sequence[tuple[int, bytes]]) -> Comparison:
+    """Hold logged answers (sample index, response) against those of the accuracy run."""
     known = [(reference[index], data) for index, data in tested if index in reference]
     matching = sum(expected == data for expected, data in known)
     return Comparison(matching, len(known) - matching, len(tested) - len(known))

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from serverless_mlperf.errors import RunError
 
+ACCURACY_LOG: Final = "mlperf_log_accuracy.json"
 _PREFIX: Final = ":::MLLOG "
 
 
@@ -85,20 +86,25 @@ def read_accuracy(folder: Path, sample_count: int) -> dict[int, bytes]:
     A sample may occur several times (MultiStream fills its last query up): the first response counts, as in MLPerf's
     scripts.
     """
-    path = folder / "mlperf_log_accuracy.json"
     answers: dict[int, bytes] = {}
+    for index, data in read_answers(folder):
+        answers.setdefault(index, data)
+    if answers.keys() != set(range(sample_count)):
+        raise _damaged(folder / ACCURACY_LOG, f"{len(answers)} samples, not 0 to {sample_count - 1}")
+    return answers
+
+
+def read_answers(folder: Path) -> list[tuple[int, bytes]]:
+    """Every response that LoadGen logged, with its sample index; raises RunError unless the log is whole."""
+    path = folder / ACCURACY_LOG
     try:
-        for entry in _ACCURACY.validate_json(path.read_bytes()):
-            answers.setdefault(entry.qsl_idx, bytes.fromhex(entry.data))
+        return [(entry.qsl_idx, bytes.fromhex(entry.data)) for entry in _ACCURACY.validate_json(path.read_bytes())]
     except OSError as error:
         raise RunError(f"LoadGen left no accuracy log: {path}: {error.strerror}") from error
     except ValidationError as error:
         raise _damaged(path, error.errors(include_input=False, include_url=False)[0]["msg"]) from None
     except ValueError as error:
         raise _damaged(path, str(error)) from error
-    if answers.keys() != set(range(sample_count)):
-        raise _damaged(path, f"{len(answers)} samples, not 0 to {sample_count - 1}")
-    return answers
 
 
 def _damaged(path: Path, what: str) -> RunError:

@@ -140,6 +140,8 @@ class DriverResult:
     """Server: the rate that was asked for."""
     latency_bound_ms: float | None = None
     """Server."""
+    max_in_flight: int | None = None
+    """Bound of the queries handed to the platform and not ended; None: there was none."""
     length: str | None = None
     """Why the run was as long as it was: quick, standard, full; None for a run outside of an experiment."""
     samples_per_second: float | None = None

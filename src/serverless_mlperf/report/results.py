@@ -78,6 +78,23 @@ class CellResult:
     phases_ms: dict[str, float] = field(default_factory=dict)
     engine: dict[str, Any] = field(default_factory=dict)
     scenario: str = "Offline"
+    mode: str = "performance"
+    step: int = 1
+    """Of the runs that belong together: a compliance test and its references, the points of a sweep or a search."""
+    transport: str = "s3"
+    payload: str | None = None
+    """`invoke`: what a query carried."""
+    length: str | None = None
+    """quick, standard or full."""
+    target_qps: float | None = None
+    """Server: mean rate of arrivals."""
+    latency_bound_ms: float | None = None
+    """Server."""
+    capacity_qps: float | None = None
+    """What the environments can serve together, by the warm-up: an upper bound."""
+    max_in_flight: int | None = None
+    client_cpu_share: float | None = None
+    """CPU time of the client over the run's, in cores."""
     forward: tuple[Quantile, ...] = ()
     """Percentiles of the seed's latency with their intervals, warm queries."""
     cold_forward: tuple[Quantile, ...] = ()

@@ -81,5 +81,5 @@ def test_missing_score_fails() -> None:
 
 def test_answers_are_compared_as_a_whole() -> None:
     """By sample index; one index may have been asked for several times."""
-    reference = {0: "AA", 1: "BB"}
-    assert compare_answers(reference, [(0, "AA"), (0, "AA"), (1, "BC"), (2, "AA")]) == Comparison(2, 1, 1)
+    reference = {0: b"aa", 1: b"bb"}
+    assert compare_answers(reference, [(0, b"aa"), (0, b"aa"), (1, b"bc"), (2, b"aa")]) == Comparison(2, 1, 1)
