@@ -62,23 +62,30 @@ def cell_result(outcome: RunOutcome, run: int, engine: dict[str, Any], step: int
         max_memory_mib=max((r.max_memory_mib for r in outcome.records if r.max_memory_mib is not None), default=None),
         phases_ms=dict(summary.phases_ms),
         engine=engine,
-        scenario=driver.scenario,
-        mode=driver.mode,
         step=step,
-        transport=driver.transport_name or "s3",
-        payload=driver.transport_options.get("payload"),
-        length=driver.length,
-        target_qps=driver.target_qps,
-        latency_bound_ms=driver.latency_bound_ms,
-        capacity_qps=driver.capacity_qps,
-        max_in_flight=driver.max_in_flight,
-        client_cpu_share=client_cpu_share(driver),
+        **_settings(driver),
         forward=latency.percentiles if latency else (),
         cold_forward=summary.cold_latency.percentiles if summary.cold_latency else (),
         latencies=summary.latencies,
         waterfall=summary.waterfall,
         cold_waterfall=summary.cold_waterfall,
     )
+
+
+def _settings(driver: DriverResult) -> dict[str, Any]:
+    """What kind of run it was, and what the client took for it."""
+    return {
+        "scenario": driver.scenario,
+        "mode": driver.mode,
+        "transport": driver.transport_name or "s3",
+        "payload": driver.transport_options.get("payload"),
+        "length": driver.length,
+        "target_qps": driver.target_qps,
+        "latency_bound_ms": driver.latency_bound_ms,
+        "capacity_qps": driver.capacity_qps,
+        "max_in_flight": driver.max_in_flight,
+        "client_cpu_share": client_cpu_share(driver),
+    }
 
 
 def _loadgen_rate(driver: DriverResult) -> float | None:
