@@ -1,6 +1,6 @@
 """Train, or check, the weights that are shipped in `src/serverless_mlperf/models/embedded/`.
 
-    python tools/train_embedded --work DIR     # draw, train, write the files, check: about two hours on two busy cores
+    python tools/train_embedded --work DIR     # draw, train, write, check: about an hour on two busy cores
     python tools/train_embedded --work DIR --ship    # write the files from what DIR holds of a run that was cut off
     python tools/train_embedded --check              # only measure the shipped files; needs no torch
 

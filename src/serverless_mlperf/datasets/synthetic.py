@@ -2,8 +2,8 @@
 
 Classification has 20 classes, ten shapes x plain or striped (data-set classes 0..19); detection shows 1 to 4 objects
 per scene, of twelve shapes (categories 1..12) with any texture. Paint says nothing of the class, so no classifier on
-colours can tell them. The embedded weights are trained on these pictures: accuracy on this set says that the whole path
-computes the right function; it says nothing about photographs.
+colours can tell them. The embedded weights are trained on these pictures: their accuracy on fresh ones says that the
+whole path computes the right function, but for the order of the colours; it says nothing about photographs.
 
 Picture `i` depends on (version, task, seed, i) alone: a longer set begins with the shorter one.
 """
