@@ -1,7 +1,8 @@
 """Drawing of synthetic pictures: textured shapes on uneven backgrounds, under uneven light, with noise.
 
 What a picture shows is drawn from a random generator alone, so the same generator state gives the same pixels.
-Colour and texture make the class; everything else varies from picture to picture, as nuisances.
+Shape makes the class, in classification together with texture; everything else, colour first, varies from picture to
+picture as nuisances.
 """
 
 from dataclasses import dataclass
@@ -12,21 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-COLOURS: Final = {
-    "red": (220, 40, 40),
-    "green": (40, 190, 60),
-    "blue": (50, 80, 230),
-    "yellow": (230, 200, 40),
-    "magenta": (200, 60, 210),
-}
+from .shapes import SHAPES, unit_outline
+
+COLOURS: Final = ((220, 40, 40), (40, 190, 60), (50, 80, 230), (230, 200, 40), (200, 60, 210), (40, 200, 210))
+"""Red, green and blue of the paints; each object mixes its own shade."""
 TEXTURES: Final = ("plain", "striped", "checked", "dotted")
-CLASSES: Final = tuple(f"{texture} {colour}" for texture in TEXTURES for colour in COLOURS)
+CLASSES: Final = tuple(f"{texture} {shape}" for texture in TEXTURES[:2] for shape in SHAPES[:10])
+"""Data-set classes of classification: ten shapes, plain or striped."""
 SIZES: Final = ((500, 375), (640, 480))
 """Width and height of pictures in pixels, as photographs of ImageNet and COCO have them."""
 
-_SHAPES: Final = ("disc", "square", "triangle", "star", "cross")
-_SHADE: Final = 0.35
+_SHADE: Final = 0.45
 """Brightness of a texture's dark parts."""
+_TILT_RAD: Final = 0.3
+"""Greatest tilt of an object to either side: beyond it a square would become a diamond."""
 _NOISE_SHAPE: Final = (768, 1024, 3)
 
 Pixels = NDArray[np.float32]
@@ -35,11 +35,10 @@ Rectangle = tuple[float, float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """An object to draw: its class, and the nuisances that are its own."""
+    """An object to draw."""
 
-    kind: int
-    """Index into CLASSES."""
     shape: str
+    texture: str
     x: float
     y: float
     radius: float
@@ -47,12 +46,13 @@ class Figure:
     colour: tuple[float, float, float]
 
 
-def drawn_figure(rng: np.random.Generator, kind: int, centre: tuple[float, float], radius: float) -> Figure:
-    """Draw the nuisances of an object of class `kind`: shape, angle and shade of its colour."""
-    base = np.array(list(COLOURS.values())[kind % len(COLOURS)]) + rng.normal(0, 12, 3)
+def drawn_figure(
+    rng: np.random.Generator, shape: str, texture: str, centre: tuple[float, float], radius: float
+) -> Figure:
+    """Draw the nuisances of an object: its angle, its paint and the shade of it."""
+    base = np.array(COLOURS[rng.integers(len(COLOURS))]) + rng.normal(0, 15, 3)
     red, green, blue = np.clip(base, 0, 255)
-    shape = _SHAPES[rng.integers(len(_SHAPES))]
-    return Figure(kind, shape, *centre, radius, rng.uniform(-0.4, 0.4), (red, green, blue))
+    return Figure(shape, texture, *centre, radius, rng.uniform(-_TILT_RAD, _TILT_RAD), (red, green, blue))
 
 
 def background(rng: np.random.Generator, width: int, height: int) -> Pixels:
@@ -101,23 +101,10 @@ def _noise_field() -> Pixels:
 
 
 def _outline(figure: Figure) -> NDArray[np.float64]:
-    points = _unit_outline(figure.shape)
+    points = unit_outline(figure.shape)
     cos, sin = np.cos(figure.angle), np.sin(figure.angle)
     turned = points @ np.array([[cos, sin], [-sin, cos]])
     return np.asarray(turned * figure.radius + (figure.x, figure.y))
-
-
-@cache
-def _unit_outline(shape: str) -> NDArray[np.float64]:
-    if shape == "cross":
-        arm = 0.33
-        quarter = np.array([(arm, -1), (arm, -arm), (1, -arm)])
-        turns = [np.linalg.matrix_power(np.array([[0, 1], [-1, 0]]), n) for n in range(4)]
-        return np.concatenate([quarter @ turn for turn in turns])
-    count = {"disc": 24, "square": 4, "triangle": 3, "star": 10}[shape]
-    turn = np.arange(count) * 2 * np.pi / count + (np.pi / 4 if shape == "square" else -np.pi / 2)
-    length = np.where(np.arange(count) % 2, 0.42, 1.0) if shape == "star" else np.ones(count)
-    return np.stack([np.cos(turn) * length, np.sin(turn) * length], axis=1)
 
 
 def _mask(outline: NDArray[np.float64], width: int, height: int) -> Pixels:
@@ -132,12 +119,11 @@ def _shade(figure: Figure, columns: Pixels, rows: Pixels) -> Pixels:
     x, y = columns - np.float32(figure.x), rows[:, None] - np.float32(figure.y)
     along, across = x * cos + y * sin, y * cos - x * sin
     period = np.float32(max(6.0, figure.radius / 3))
-    texture = TEXTURES[figure.kind // len(COLOURS)]
-    if texture == "striped":
+    if figure.texture == "striped":
         dark = np.floor(across / period) % 2 > 0
-    elif texture == "checked":
+    elif figure.texture == "checked":
         dark = (np.floor(across / period) + np.floor(along / period)) % 2 > 0
-    elif texture == "dotted":
+    elif figure.texture == "dotted":
         dark = (along % period - period / 2) ** 2 + (across % period - period / 2) ** 2 < (0.3 * period) ** 2
     else:
         dark = np.zeros(along.shape, dtype=bool)

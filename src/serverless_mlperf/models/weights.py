@@ -1,8 +1,7 @@
 """Trained numbers of the two networks: from a folder of `.npz` files, or the ones shipped with the package.
 
 A folder holds plain floating-point arrays (float16 as a rule) under the names of `architecture.expected_shapes`.
-The shipped files may be compact: `<name>:codes` (int8) with `<name>:scale` (float32 per output channel), and arrays
-that are all zero left out.
+The shipped files are compact (`compact.py`): int8 codes of a network with fewer channels.
 """
 
 from collections.abc import Iterable, Mapping
@@ -21,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serverless_mlperf.errors import ModelError
-from serverless_mlperf.models.architecture import Array, expected_shapes
+from serverless_mlperf.models.architecture import Array, ConvShape, conv_shapes, expected_shapes
+from serverless_mlperf.models.compact import restored_bias, restored_kernel
 from serverless_mlperf.workloads import Task
 
 WEIGHT_FILES: Final[dict[Task, str]] = {
@@ -50,13 +50,14 @@ def load_weights(folder: Path | None, task: Task) -> Mapping[str, Array]:
 
 
 def parse_weights(content: bytes, task: Task, where: str, *, compact: bool = False) -> dict[str, Array]:
-    """The arrays of an `.npz` as read-only float32; `compact` allows codes and absent arrays."""
-    shapes = expected_shapes(task)
-    stored = _stored_arrays(content, where, shapes)
-    return {
-        name: _checked(_restored(stored, name, shape, where, compact=compact), shape, f"{where}: {name}")
-        for name, shape in shapes.items()
-    }
+    """The arrays of an `.npz` as read-only float32; `compact` allows the form of the shipped files."""
+    stored = _stored_arrays(content, where, expected_shapes(task))
+    weights = {}
+    for conv in conv_shapes(task):
+        kernel, bias = _compact(stored, conv, where) if compact else _plain(stored, conv, where)
+        weights[conv.weights_name] = _checked(kernel, conv.weights_shape, f"{where}: {conv.weights_name}")
+        weights[conv.bias_name] = _checked(bias, (conv.out_channels,), f"{where}: {conv.bias_name}")
+    return weights
 
 
 def weights_digest(*weights: Mapping[str, Array]) -> str:
@@ -123,24 +124,15 @@ def _check_members(members: Iterable[zipfile.ZipInfo], wanted: Mapping[str, tupl
             )
 
 
-def _restored(
-    stored: Mapping[str, NDArray[Any]], name: str, shape: tuple[int, ...], where: str, *, compact: bool
-) -> NDArray[Any]:
-    if name in stored:
-        return stored[name]
-    if compact:
-        return _dequantised(stored, name, where) if f"{name}:codes" in stored else np.zeros(shape, np.float32)
-    raise ModelError(f"{where}: array {name} is missing; the weights must be those of the full 1.0 network")
+def _plain(stored: Mapping[str, NDArray[Any]], conv: ConvShape, where: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    for name in (conv.weights_name, conv.bias_name):
+        if name not in stored:
+            raise ModelError(f"{where}: array {name} is missing; the weights must be those of the full 1.0 network")
+    return stored[conv.weights_name], stored[conv.bias_name]
 
 
-def _dequantised(stored: Mapping[str, NDArray[Any]], name: str, where: str) -> Array:
-    """Codes times the scale of their output channel, which is axis 2 of depthwise kernels (HWC1), else the last."""
-    codes, scale = stored[f"{name}:codes"], stored.get(f"{name}:scale")
-    axis = 2 if name.endswith("depthwise_weights") else -1
-    if scale is None or codes.dtype != np.int8 or codes.ndim < 1 or scale.shape != (codes.shape[axis],):
-        raise ModelError(f"{where}: {name} has no int8 codes with one scale per output channel; make the file again")
-    spread = scale[:, None] if axis == 2 else scale
-    return np.asarray(codes.astype(np.float32) * spread.astype(np.float32), np.float32)
+def _compact(stored: Mapping[str, NDArray[Any]], conv: ConvShape, where: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    return restored_kernel(stored, conv, where), restored_bias(stored, conv)
 
 
 def _checked(array: NDArray[Any], shape: tuple[int, ...], where: str) -> Array:

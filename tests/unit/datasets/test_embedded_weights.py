@@ -17,7 +17,7 @@ from serverless_mlperf_sut.images import decode, preprocess
 from serverless_mlperf_sut.postprocess import postprocess
 
 FRESH_SEED = 3_000_001
-"""Never used in fitting; `tools/make_embedded_weights.py --check` measures 500 pictures of another."""
+"""Never used in training; `python tools/train_embedded --check` measures 1,000 pictures of another."""
 
 
 def answers(task: Task, dataset: Dataset, folder: Path) -> dict[int, Rows | None]:
@@ -33,12 +33,12 @@ def answers(task: Task, dataset: Dataset, folder: Path) -> dict[int, Rows | None
 
 
 def test_classifier_recognises_fresh_pictures(tmp_path: Path) -> None:
-    """Top-1 on 60 pictures is far above the 0.88 promised for 500; probabilities are of the 20 classes."""
+    """Top-1 on 60 pictures leaves room for two errors, where 1,000 others had none."""
     dataset = load_dataset("synthetic", "classification", tmp_path / "set", 60, FRESH_SEED)
     results = answers("classification", dataset, tmp_path)
     accuracy = classification_accuracy(dataset, results)
     assert accuracy.top1 is not None
-    assert accuracy.top1 >= 0.9
+    assert accuracy.top1 >= 0.96
     for rows in results.values():
         assert rows is not None
         assert sum(probability for _, probability in rows) == pytest.approx(1, abs=0.05)
@@ -46,11 +46,13 @@ def test_classifier_recognises_fresh_pictures(tmp_path: Path) -> None:
 
 
 def test_detector_finds_fresh_objects(tmp_path: Path) -> None:
-    """AP50 on 60 scenes is near what 500 give, at the threshold that is in the graph."""
+    """AP and AP50 on 60 scenes are near those of 1,000 others (0.914, 0.998); wrong padding would give 0.2 and 0.7."""
     dataset = load_dataset("synthetic", "object_detection", tmp_path / "set", 60, FRESH_SEED)
     accuracy = detection_accuracy(dataset, answers("object_detection", dataset, tmp_path))
+    assert accuracy.ap is not None
     assert accuracy.ap50 is not None
-    assert accuracy.ap50 >= 0.85
+    assert accuracy.ap50 >= 0.95
+    assert accuracy.ap >= 0.85
 
 
 def test_shipped_files_are_small() -> None:

@@ -41,6 +41,14 @@ def test_every_colour_mode_becomes_rgb(mode: str) -> None:
     assert pixels.dtype == np.uint8
 
 
+@pytest.mark.parametrize("task", ["classification", "object_detection"])
+def test_colours_keep_their_order(task: str) -> None:
+    """The first plane of an input is red, the second green, the third blue: synthetic accuracy would not show it."""
+    red_green = Image.new("RGB", (400, 300), (255, 127, 0))
+    planes = images.preprocess(task, images.decode(encoded(red_green, "PNG")))[0]
+    assert planes.mean((1, 2)).tolist() == pytest.approx([1, 0, -1], abs=0.01)
+
+
 def test_sixteen_bit_grey_is_scaled_not_clipped() -> None:
     """The upper byte of a 16-bit sample is its 8-bit value."""
     samples = np.array([[0, 0x7FFF, 0xFFFF]], np.uint16)
