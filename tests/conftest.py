@@ -1,10 +1,18 @@
-"""What every test gets: no credentials of the host, a cache of the session's own, no process left behind."""
+"""What every test gets: no credentials of the host, a cache of the session's own, no process left behind.
+
+For the tests of the local platform's S3: one server, and a bucket for each.
+"""
 
 from collections.abc import Iterator
 import os
 from pathlib import Path
+import re
+from typing import Any
+from zlib import crc32
 
 import pytest
+
+from local_server import PLATFORM, client, serving
 
 MARK = "SERVERLESS_MLPERF_TEST_SESSION"
 
@@ -36,3 +44,27 @@ def processes_left() -> list[str]:
         except OSError:
             continue  # it has ended meanwhile, or is another user's
     return found
+
+
+@pytest.fixture(scope="session")
+def s3_url() -> Iterator[str]:
+    """The URL of a server process of the local platform."""
+    with serving(*PLATFORM) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def s3(s3_url: str) -> Iterator[Any]:
+    """A boto3 client of it."""
+    made = client("s3", s3_url)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def bucket(s3: Any, request: pytest.FixtureRequest) -> str:
+    """A new bucket, named after the test."""
+    stem = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower())[:40].strip("-")
+    name = f"{stem}-{crc32(request.node.nodeid.encode()):08x}"
+    s3.create_bucket(Bucket=name)
+    return name

@@ -1,14 +1,33 @@
-"""What an AWS API refuses, in AWS's words."""
+"""What an AWS API refuses, in AWS's words; what the HTTP server refuses."""
+
+from collections.abc import Mapping
 
 
 class ApiError(Exception):
-    """An error answer: HTTP status, AWS's code, a message."""
+    """An error answer: HTTP status, AWS's code, a message, and what else S3's document carries."""
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        details: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.message = message
+        self.details = details or {}
+        self.headers = headers or {}
+
+
+class BadRequestError(Exception):
+    """The bytes are no request that this server takes; the connection is closed after the answer."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 def not_implemented(what: str) -> ApiError:

@@ -7,18 +7,27 @@ poll never takes messages for nobody.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from email.utils import formatdate
+from functools import cached_property, lru_cache
 from http import HTTPStatus
+import itertools
 import logging
+import secrets
+import time
 from typing import Final
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
+
+from serverless_mlperf.platforms.local.gateway.errors import BadRequestError
+from serverless_mlperf.platforms.local.gateway.http_head import Head, foreign_name, read_head
 
 MAX_HEAD_BYTES: Final = 64 << 10
-MAX_BODY_BYTES: Final = 512 << 20
-"""Above the largest single PUT that an experiment makes (a layer of 250 MiB unzipped) and below the host's memory."""
 HEAD_END: Final = b"\r\n\r\n"
-LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]", "::1")
+SLICE_BYTES: Final = 256 << 10
+"""What one write hands to the kernel; a larger body goes in several."""
+BODILESS: Final = frozenset((204, 304))
+"""Answers that carry no content-length (RFC 9110, 8.6)."""
 _REASONS: Final = {status.value: status.phrase for status in HTTPStatus}
+_request_ids: Final = itertools.count(secrets.randbits(56))
 _log = logging.getLogger(__name__)
 
 
@@ -27,7 +36,7 @@ class Response:
     """What goes back; `content-length` is added."""
 
     status: int = 200
-    body: bytes = b""
+    body: bytes | memoryview = b""
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -42,8 +51,9 @@ class Request:
 
     @cached_property
     def path(self) -> str:
-        """The decoded path."""
-        return unquote(self.raw_path)
+        """The decoded path; a client may also send UTF-8 as it is."""
+        raw = self.raw_path
+        return unquote(raw if raw.isascii() else raw.encode("latin-1").decode("utf-8", "replace"))
 
     @cached_property
     def raw_path(self) -> str:
@@ -55,16 +65,13 @@ class Request:
         """Query parameters; one without a value is an empty string."""
         return dict(parse_qsl(self.target.partition("?")[2], keep_blank_values=True))
 
+    @cached_property
+    def id(self) -> str:
+        """What answers and events name this request by."""
+        return f"{next(_request_ids):016X}"
+
 
 Handler = Callable[[Request], Awaitable[Response]]
-
-
-class BadRequestError(Exception):
-    """The bytes are no request that this server takes; the connection is closed after the answer."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 class HttpConnection(asyncio.Protocol):
@@ -74,9 +81,11 @@ class HttpConnection(asyncio.Protocol):
         self._handler = handler
         self._connections = connections
         self._buffer = bytearray()
-        self._head: tuple[str, str, dict[str, str], int] | None = None
+        self._head: Head | None = None
         self._task: asyncio.Task[None] | None = None
         self._transport: asyncio.Transport | None = None
+        self._may_write = asyncio.Event()
+        self._may_write.set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
@@ -89,6 +98,14 @@ class HttpConnection(asyncio.Protocol):
         self._connections.discard(self)
         if self._task:
             self._task.cancel()
+
+    def pause_writing(self) -> None:
+        """The client reads slower than we write."""
+        self._may_write.clear()
+
+    def resume_writing(self) -> None:
+        """The client has caught up."""
+        self._may_write.set()
 
     def close(self) -> None:
         """Close from our side."""
@@ -103,44 +120,39 @@ class HttpConnection(asyncio.Protocol):
 
     def _advance(self) -> None:
         try:
-            request = self._take()
+            whole = self._take()
         except BadRequestError as error:
             self._write(Response(error.status, str(error).encode(), {"connection": "close"}))
             self.close()
             return
-        if request is not None:
-            self._task = asyncio.get_running_loop().create_task(self._serve(request))
+        if whole is not None:
+            self._task = asyncio.get_running_loop().create_task(self._serve(*whole))
 
-    def _take(self) -> Request | None:
+    def _take(self) -> tuple[Head, Request] | None:
         """The next whole request of the buffer, or None."""
         if self._head is None:
             self._head = self._take_head()
         if self._head is None:
             return None
-        method, target, headers, length = self._head
-        body = self._take_bytes(length) if length >= 0 else self._take_chunks()
+        head = self._head
+        body = self._take_bytes(head.length) if head.chunked is None else head.chunked.take(self._buffer)
         if body is None:
             return None
         self._head = None
-        return Request(method, target, headers, body)
+        return head, Request(head.method, head.target, head.headers, body)
 
-    def _take_head(self) -> tuple[str, str, dict[str, str], int] | None:
+    def _take_head(self) -> Head | None:
         end = self._buffer.find(HEAD_END)
         if end < 0:
             if len(self._buffer) > MAX_HEAD_BYTES:
                 raise BadRequestError(431, "request head too large")
             return None
-        lines = self._buffer[:end].decode("latin-1").split("\r\n")
+        head = read_head(self._buffer[:end].decode("latin-1"))
         del self._buffer[: end + len(HEAD_END)]
-        parts = lines[0].split(" ")
-        if len(parts) != 3:
-            raise BadRequestError(400, "no HTTP request")
-        pairs = (line.partition(":") for line in lines[1:])
-        headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
-        length = _body_length(headers)
-        if headers.get("expect", "").lower() == "100-continue" and self._transport:
+        # Without the interim answer curl and boto3 hold a body back for a second.
+        if "expect" in head.headers and head.version == "HTTP/1.1" and self._transport:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        return parts[0], parts[1], headers, length
+        return head
 
     def _take_bytes(self, length: int) -> bytes | None:
         if len(self._buffer) < length:
@@ -149,72 +161,55 @@ class HttpConnection(asyncio.Protocol):
         del self._buffer[:length]
         return body
 
-    def _take_chunks(self) -> bytes | None:
-        """A whole chunked body; it is looked at again from its start when more has come (small bodies only)."""
-        position, body = 0, bytearray()
-        while (end := self._buffer.find(b"\r\n", position)) >= 0:
-            try:
-                size = int(self._buffer[position:end].split(b";")[0], 16)
-            except ValueError as error:
-                raise BadRequestError(400, "damaged chunk") from error
-            if size + len(body) > MAX_BODY_BYTES:
-                raise BadRequestError(413, "body too large")
-            if len(self._buffer) < end + size + 4:
-                return None
-            body += self._buffer[end + 2 : end + 2 + size]
-            position = end + 4 + size
-            if size == 0:
-                del self._buffer[:position]
-                return bytes(body)
-        return None
-
-    async def _serve(self, request: Request) -> None:
-        refusal = refuse_foreign(request.headers)
+    async def _serve(self, head: Head, request: Request) -> None:
+        foreign = foreign_name(request.headers)
         try:
-            response = refusal or await self._handler(request)
+            response = await self._handler(request) if foreign is None else Response(403, foreign.encode())
         except Exception:
             # The last line of defence of a server: told in full on stderr, answered as what it is.
             _log.exception("%s %s", request.method, request.target)
             response = Response(500, b"internal error; see the server's messages")
-        self._write(response, head_only=request.method == "HEAD")
+        keeps = head.keeps_connection
+        if not keeps or head.version == "HTTP/1.0":
+            response.headers = {**response.headers, "connection": "keep-alive" if keeps else "close"}
+        await self._send(response, head_only=request.method == "HEAD")
         self._task = None
-        if request.headers.get("connection", "").lower() == "close":
+        if not keeps:
             self.close()
         elif self._buffer:
             self._advance()
 
+    async def _send(self, response: Response, *, head_only: bool) -> None:
+        """Write an answer; a large body goes in slices, so that no copy of the whole holds the loop."""
+        body = response.body
+        if head_only or len(body) <= SLICE_BYTES:
+            self._write(response, head_only=head_only)
+            return
+        self._write(response, head_only=True)
+        view = memoryview(body)
+        for start in range(0, len(body), SLICE_BYTES):
+            await self._may_write.wait()
+            if self._transport:
+                self._transport.write(view[start : start + SLICE_BYTES])
+
     def _write(self, response: Response, *, head_only: bool = False) -> None:
-        lines = [f"HTTP/1.1 {response.status} {_REASONS.get(response.status, 'Unknown')}"]
+        lines = [f"HTTP/1.1 {response.status} {_REASONS.get(response.status, 'Unknown')}", f"date: {http_date()}"]
         lines += [f"{name}: {value}" for name, value in response.headers.items()]
-        if not (head_only and "content-length" in response.headers):
+        if "content-length" not in response.headers and response.status not in BODILESS:
             lines.append(f"content-length: {len(response.body)}")
         head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
         if self._transport:
             self._transport.write(head if head_only else head + response.body)
 
 
-def _body_length(headers: Mapping[str, str]) -> int:
-    """Bytes of the body; -1 for a chunked one."""
-    if "chunked" in headers.get("transfer-encoding", "").lower():
-        return -1
-    given = headers.get("content-length", "0")
-    if not given.isdecimal():
-        raise BadRequestError(400, "content-length is no number")
-    if int(given) > MAX_BODY_BYTES:
-        raise BadRequestError(413, "body too large")
-    return int(given)
+def http_date() -> str:
+    """The time as HTTP writes it; made once a second."""
+    return _date_of(int(time.time()))
 
 
-def refuse_foreign(headers: Mapping[str, str]) -> Response | None:
-    """403 for a page of another site that found its way here (DNS rebinding), by Host and Origin."""
-    for name in ("host", "origin"):
-        value = headers.get(name)
-        if value is None:
-            continue
-        host = urlsplit(value if "//" in value else f"//{value}").hostname or ""
-        if host not in LOOPBACK and not host.endswith(".localhost"):
-            return Response(403, f"{name} {value} is not this machine".encode())
-    return None
+@lru_cache(maxsize=1)
+def _date_of(moment_s: int) -> str:
+    return formatdate(moment_s, usegmt=True)
 
 
 async def serve_http(handler: Handler, port: int) -> tuple[asyncio.Server, set[HttpConnection]]:

@@ -7,48 +7,52 @@ from urllib.parse import quote_plus
 
 from serverless_mlperf.platforms.local.gateway.s3_store import Bucket, StoredObject
 from serverless_mlperf.platforms.local.gateway.s3_xml import timestamp
-from serverless_mlperf.platforms.local.model import ACCOUNT_ID, REGION
+from serverless_mlperf.platforms.local.model import ACCOUNT_ID
 
 EVENT_VERSION: Final = "2.1"
+WITH_CONTENT: Final = "ObjectCreated:"
+"""Events that carry size and ETag; others are about an object that is gone or unchanged."""
 
 Tell = Callable[[str, bytes], None]
 """Target ARN and payload."""
 
 
 class Notifier:
-    """Matches created objects with a bucket's rules and tells their targets."""
+    """Matches what happened to objects with a bucket's rules and tells their targets."""
 
     def __init__(self, tell_function: Tell, tell_queue: Tell) -> None:
         self._tell = {"CloudFunction": tell_function, "Queue": tell_queue}
 
-    def created(self, bucket: Bucket, stored: StoredObject, how: str) -> None:
-        """An object was created by `how` (Put, Copy, CompleteMultipartUpload)."""
+    def tell(self, bucket: Bucket, stored: StoredObject, event: str, request_id: str) -> None:
+        """An event (`ObjectCreated:Put`) happened to an object because of a request."""
         for rule in bucket.rules:
-            if rule.matches(f"s3:ObjectCreated:{how}", stored.key):
-                record = event_record(bucket.name, stored, f"ObjectCreated:{how}", rule.id)
+            if rule.matches(f"s3:{event}", stored.key):
+                record = event_record(bucket, stored, event, rule.id, request_id)
                 self._tell[rule.kind](rule.arn, json.dumps({"Records": [record]}, separators=(",", ":")).encode())
 
 
-def event_record(bucket: str, stored: StoredObject, event_name: str, rule_id: str) -> dict[str, Any]:
+def event_record(bucket: Bucket, stored: StoredObject, event: str, rule_id: str, request_id: str) -> dict[str, Any]:
     """One record (AmazonS3/latest/userguide/notification-content-structure); the key is url-encoded."""
+    subject: dict[str, Any] = {"key": quote_plus(stored.key, safe="/")}
+    if event.startswith(WITH_CONTENT):
+        subject |= {"size": len(stored.body), "eTag": stored.etag}
     return {
         "eventVersion": EVENT_VERSION,
         "eventSource": "aws:s3",
-        "awsRegion": REGION,
+        "awsRegion": bucket.region,
         "eventTime": timestamp(stored.modified),
-        "eventName": event_name,
+        "eventName": event,
         "userIdentity": {"principalId": f"AWS:{ACCOUNT_ID}"},
         "requestParameters": {"sourceIPAddress": "127.0.0.1"},
-        "responseElements": {"x-amz-request-id": stored.sequencer, "x-amz-id-2": stored.sequencer},
+        "responseElements": {"x-amz-request-id": request_id, "x-amz-id-2": request_id},
         "s3": {
             "s3SchemaVersion": "1.0",
             "configurationId": rule_id,
-            "bucket": {"name": bucket, "ownerIdentity": {"principalId": ACCOUNT_ID}, "arn": f"arn:aws:s3:::{bucket}"},
-            "object": {
-                "key": quote_plus(stored.key, safe="/"),
-                "size": len(stored.body),
-                "eTag": stored.etag,
-                "sequencer": stored.sequencer,
+            "bucket": {
+                "name": bucket.name,
+                "ownerIdentity": {"principalId": ACCOUNT_ID},
+                "arn": f"arn:aws:s3:::{bucket.name}",
             },
+            "object": {**subject, "sequencer": stored.sequencer},
         },
     }

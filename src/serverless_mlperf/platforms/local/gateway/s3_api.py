@@ -1,34 +1,31 @@
 """S3's REST API on the object store: path style, and `<bucket>.localhost`."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from email.utils import format_datetime
-import re
 import secrets
 from typing import Final
-from urllib.parse import unquote
+from urllib.parse import quote
 
 from serverless_mlperf.platforms.local.gateway import s3_xml
-from serverless_mlperf.platforms.local.gateway.chunks import plain_body
 from serverless_mlperf.platforms.local.gateway.errors import ApiError, not_implemented
 from serverless_mlperf.platforms.local.gateway.http import Request, Response
 from serverless_mlperf.platforms.local.gateway.notifications import Notifier
-from serverless_mlperf.platforms.local.gateway.s3_store import (
-    Bucket,
-    ObjectStore,
-    StoredObject,
-    Upload,
-    digest,
-    list_objects,
-)
-from serverless_mlperf.platforms.local.model import REGION
+from serverless_mlperf.platforms.local.gateway.s3_buckets import BucketOperations
+from serverless_mlperf.platforms.local.gateway.s3_headers import OVERRIDES
+from serverless_mlperf.platforms.local.gateway.s3_multipart import MultipartOperations
+from serverless_mlperf.platforms.local.gateway.s3_objects import ObjectOperations
+from serverless_mlperf.platforms.local.gateway.s3_presign import accepted
+from serverless_mlperf.platforms.local.gateway.s3_store import Bucket, ObjectStore
+from serverless_mlperf.platforms.local.model import ACCOUNT_ID
 
-HASH_INLINE_BYTES: Final = 256 << 10
-"""MD5 of a larger body takes over half a millisecond: it is computed in a thread, off the event loop."""
-XML: Final = {"content-type": "application/xml"}
-BUCKET_NAME: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-PLAIN_OBJECT_QUERY: Final = frozenset({"x-id"})
-"""Query parameters that do not choose another operation."""
+MAX_KEY_BYTES: Final = 1024
+"""AmazonS3/latest/userguide/object-keys."""
+HOST_SUFFIX: Final = ".localhost"
+PLAIN: Final = frozenset(("versionId", *OVERRIDES))
+"""Parameters of a request about the object itself."""
+PARTS: Final = frozenset(("uploadId", "partNumber", "max-parts", "part-number-marker"))
+SUB_RESOURCES: Final = frozenset(("uploads", "uploadId", "tagging", "attributes", "acl"))
+
+Operation = Callable[[Request, Bucket, str], Awaitable[Response]]
 
 
 class S3Api:
@@ -36,264 +33,93 @@ class S3Api:
 
     def __init__(self, store: ObjectStore, notifier: Notifier) -> None:
         self._store = store
-        self._notifier = notifier
-        self._object_operations: dict[str, Callable[[Request, Bucket, str], Awaitable[Response]]] = {
-            "PUT": self._put,
-            "GET": self._get,
-            "HEAD": self._get,
-            "DELETE": self._delete,
-            "POST": self._post,
+        self._buckets = BucketOperations(store, notifier)
+        self._host_id = secrets.token_urlsafe(48)
+        objects, uploads = ObjectOperations(store, notifier), MultipartOperations(store, notifier)
+        # Method and sub-resource -> operation and the parameters that it knows.
+        self._operations: dict[tuple[str, str], tuple[Operation, frozenset[str]]] = {
+            ("PUT", ""): (objects.put, frozenset()),
+            ("GET", ""): (objects.get, PLAIN | {"partNumber"}),
+            ("HEAD", ""): (objects.get, PLAIN | {"partNumber"}),
+            ("DELETE", ""): (objects.delete, PLAIN),
+            ("GET", "tagging"): (objects.get_tags, PLAIN),
+            ("PUT", "tagging"): (objects.put_tags, PLAIN),
+            ("DELETE", "tagging"): (objects.delete_tags, PLAIN),
+            ("GET", "attributes"): (objects.attributes, PLAIN),
+            ("GET", "acl"): (objects.get_acl, PLAIN),
+            ("PUT", "acl"): (objects.put_acl, PLAIN),
+            ("POST", "uploads"): (uploads.begin, frozenset()),
+            ("PUT", "uploadId"): (uploads.put_part, PARTS),
+            ("GET", "uploadId"): (uploads.list_parts, PARTS),
+            ("POST", "uploadId"): (uploads.complete, PARTS),
+            ("DELETE", "uploadId"): (uploads.abort, PARTS),
         }
+
+    @staticmethod
+    def takes(request: Request) -> bool:
+        """Whether a request says itself that it is for S3: by its signature's scope, or by a bucket's host."""
+        headers = request.headers
+        return "/s3/aws4_request" in headers.get("authorization", "") or _host(headers).endswith(HOST_SUFFIX)
 
     async def handle(self, request: Request) -> Response:
         """Serve one request."""
         try:
-            bucket, key = _address(request)
-            if not bucket:
-                return self._service(request)
-            if not key:
-                return await self._bucket(request, bucket)
-            operation = self._object_operations.get(request.method)
-            if operation is None:
-                raise not_implemented(f"{request.method} of an object")
-            return await operation(request, self._store.bucket(bucket), key)
+            response = await self._route(accepted(request) if request.query else request)
         except ApiError as error:
-            body = b"" if request.method == "HEAD" else s3_xml.error_document(error, request.path)
-            return Response(error.status, body, XML)
+            response = self._refusal(request, error)
+        response.headers = {**response.headers, "x-amz-request-id": request.id, "x-amz-id-2": self._host_id}
+        return response
 
-    # Buckets
-
-    def _service(self, request: Request) -> Response:
-        if request.method != "GET":
-            raise not_implemented(f"{request.method} of the service")
-        return Response(200, s3_xml.buckets_document(self._store.buckets), XML)
-
-    async def _bucket(self, request: Request, name: str) -> Response:
-        query = request.query
-        match request.method:
-            case "PUT" if not query:
-                return self._create_bucket(name)
-            case "GET" if query.keys() <= LIST_PARAMETERS:
-                return self._list(self._store.bucket(name), query)
-            case "HEAD":
-                self._store.bucket(name)
-                return Response(200, b"", {"x-amz-bucket-region": REGION})
-            case "DELETE" if not query:
-                self._store.delete(name)
-                return Response(204)
-            case "POST" if "delete" in query:
-                return self._delete_many(request, self._store.bucket(name))
-        return self._sub_resource(request, self._store.bucket(name))
-
-    def _create_bucket(self, name: str) -> Response:
-        if not BUCKET_NAME.fullmatch(name):
-            raise ApiError(400, "InvalidBucketName", "The specified bucket is not valid.")
-        self._store.create(name)
-        return Response(200, b"", {"location": f"/{name}"})
-
-    def _sub_resource(self, request: Request, bucket: Bucket) -> Response:
-        """`?notification` and `?location`."""
-        match (request.method, *request.query):
-            case ("PUT", "notification"):
-                bucket.rules = s3_xml.read_rules(plain_body(request.body, request.headers))
-                return Response()
-            case ("GET", "notification"):
-                return Response(200, s3_xml.rules_document(bucket.rules), XML)
-            case ("GET", "location"):
-                return Response(200, s3_xml.document("LocationConstraint"), XML)
-        raise not_implemented(f"{request.method} of a bucket with {', '.join(request.query) or 'no parameter'}")
-
-    def _list(self, bucket: Bucket, query: dict[str, str]) -> Response:
-        try:
-            limit = min(int(query.get("max-keys", "1000")), 1000)
-            token = bytes.fromhex(query.get("continuation-token", "")).decode()
-        except ValueError:
-            raise ApiError(400, "InvalidArgument", "max-keys or continuation-token is not valid") from None
-        after = token or query.get("start-after") or query.get("marker") or ""
-        page = list_objects(bucket, query.get("prefix", ""), query.get("delimiter", ""), after, limit)
-        return Response(200, s3_xml.listing_document(bucket.name, page, query, limit), XML)
-
-    def _delete_many(self, request: Request, bucket: Bucket) -> Response:
-        root = s3_xml.parse(plain_body(request.body, request.headers))
-        keys = [node.findtext("Key") or "" for node in root.iter("Object")]
-        for key in keys:
-            bucket.objects.pop(key, None)
-        quiet = (root.findtext("Quiet") or "").lower() == "true"
-        rows = [] if quiet else [s3_xml.element("Deleted", s3_xml.text("Key", key)) for key in keys]
-        return Response(200, s3_xml.document("DeleteResult", *rows), XML)
-
-    # Objects
-
-    async def _put(self, request: Request, bucket: Bucket, key: str) -> Response:
-        if "partNumber" in request.query:
-            return await self._put_part(request, bucket)
-        _only(request, PLAIN_OBJECT_QUERY)
-        if "x-amz-copy-source" in request.headers:
-            return self._copy(request, bucket, key)
-        _check_conditions(request.headers, bucket.objects.get(key))
-        body = plain_body(request.body, request.headers)
-        stored = self._store.put(bucket, key, body, await _etag(body), _kept_headers(request.headers))
-        self._notifier.created(bucket, stored, "Put")
-        checksums = {k: v for k, v in stored.headers.items() if k.startswith("x-amz-checksum-")}
-        return Response(200, b"", {"etag": f'"{stored.etag}"', **checksums})
-
-    def _copy(self, request: Request, bucket: Bucket, key: str) -> Response:
-        name, _, source_key = unquote(request.headers["x-amz-copy-source"]).lstrip("/").partition("/")
-        source = self._store.get(self._store.bucket(name), source_key)
-        replaced = request.headers.get("x-amz-metadata-directive", "COPY").upper() == "REPLACE"
-        headers = _kept_headers(request.headers) if replaced else source.headers
-        stored = self._store.put(bucket, key, source.body, source.etag, headers)
-        self._notifier.created(bucket, stored, "Copy")
-        return _copied("CopyObjectResult", stored)
-
-    async def _get(self, request: Request, bucket: Bucket, key: str) -> Response:
-        overrides = {k.removeprefix("response-"): v for k, v in request.query.items() if k.startswith("response-")}
-        _only(request, PLAIN_OBJECT_QUERY | {f"response-{k}" for k in overrides} | SIGNED_URL)
-        stored = self._store.get(bucket, key)
-        if request.headers.get("if-none-match", "").strip('"') == stored.etag:
-            return Response(304, b"", {"etag": f'"{stored.etag}"'})
-        status, body, headers = _ranged(stored, request.headers.get("range", ""))
-        described = {
-            "etag": f'"{stored.etag}"',
-            "last-modified": format_datetime(stored.modified, usegmt=True),
-            "accept-ranges": "bytes",
-            **stored.headers,
-            **headers,
-            **overrides,
-        }
+    def _refusal(self, request: Request, error: ApiError) -> Response:
+        """The answer to an error: a document, but for HEAD and 304, which have no body."""
+        if error.status == 304:
+            return Response(304, b"", error.headers)
         if request.method == "HEAD":
-            described["content-length"] = str(len(body))
-        return Response(status, body, described)
+            return Response(error.status, b"", {**s3_xml.XML, **error.headers})
+        body = s3_xml.error_document(error, request.id, self._host_id)
+        return Response(error.status, body, {**s3_xml.XML, **error.headers})
 
-    async def _delete(self, request: Request, bucket: Bucket, key: str) -> Response:
-        if upload_id := request.query.get("uploadId"):
-            bucket.uploads.pop(upload_id, None)
-            return Response(204)
-        _only(request, PLAIN_OBJECT_QUERY)
-        bucket.objects.pop(key, None)
-        return Response(204)
+    async def _route(self, request: Request) -> Response:
+        bucket, key = _address(request)
+        if not bucket:
+            return self._buckets.service(request)
+        if request.headers.get("x-amz-expected-bucket-owner", ACCOUNT_ID) != ACCOUNT_ID:
+            raise ApiError(403, "AccessDenied", "Access Denied")
+        if not key:
+            return await self._buckets.bucket(request, bucket)
+        operation = self._operation(request)
+        return await operation(request, self._store.bucket(bucket), key)
 
-    async def _post(self, request: Request, bucket: Bucket, key: str) -> Response:
-        if "uploads" in request.query:
-            upload_id = secrets.token_hex(16)
-            bucket.uploads[upload_id] = Upload(key, _kept_headers(request.headers))
-            parts = (s3_xml.text("Bucket", bucket.name), s3_xml.text("Key", key), s3_xml.text("UploadId", upload_id))
-            return Response(200, s3_xml.document("InitiateMultipartUploadResult", *parts), XML)
-        if "uploadId" in request.query:
-            return await self._complete(request, bucket, key)
-        raise not_implemented("POST of an object")
-
-    # Multipart uploads
-
-    async def _put_part(self, request: Request, bucket: Bucket) -> Response:
-        upload = _upload(request, bucket)
-        number = request.query["partNumber"]
-        if not number.isdecimal() or not 1 <= int(number) <= 10_000:
-            raise ApiError(400, "InvalidArgument", "Part number must be an integer between 1 and 10000, inclusive")
-        body = plain_body(request.body, request.headers)
-        upload.parts[int(number)] = body
-        return Response(200, b"", {"etag": f'"{await _etag(body)}"'})
-
-    async def _complete(self, request: Request, bucket: Bucket, key: str) -> Response:
-        upload = _upload(request, bucket)
-        root = s3_xml.parse(request.body)
-        numbers = [int(node.findtext("PartNumber") or 0) for node in root.iter("Part")]
-        if not numbers or numbers != sorted(numbers) or not set(numbers) <= upload.parts.keys():
-            raise ApiError(400, "InvalidPart", "One or more of the specified parts could not be found.")
-        parts = [upload.parts[number] for number in numbers]
-        body, etag = await asyncio.to_thread(_join, parts)
-        stored = self._store.put(bucket, key, body, etag, upload.headers)
-        del bucket.uploads[request.query["uploadId"]]
-        self._notifier.created(bucket, stored, "CompleteMultipartUpload")
-        names = (s3_xml.text("Bucket", bucket.name), s3_xml.text("Key", key), s3_xml.text("ETag", f'"{etag}"'))
-        return Response(200, s3_xml.document("CompleteMultipartUploadResult", *names), XML)
-
-
-LIST_PARAMETERS: Final = frozenset(
-    (
-        "list-type",
-        "prefix",
-        "delimiter",
-        "max-keys",
-        "marker",
-        "start-after",
-        "continuation-token",
-        "encoding-type",
-        "fetch-owner",
-        "x-id",
-    )
-)
-SIGNED_URL: Final = frozenset(
-    f"X-Amz-{name}"
-    for name in ("Algorithm", "Credential", "Date", "Expires", "SignedHeaders", "Signature", "Security-Token")
-)
+    def _operation(self, request: Request) -> Operation:
+        """What a request about an object asks for; ApiError NotImplemented."""
+        if not request.query:
+            found = self._operations.get((request.method, ""))
+            named: set[str] = set()
+        else:
+            # x-id and the like name an operation for logs alone: S3 ignores them.
+            named = {name for name in request.query if not name.startswith("x-")}
+            sub_resource = min(named & SUB_RESOURCES, default="")
+            found = self._operations.get((request.method, sub_resource))
+            named.discard(sub_resource)
+        if found is None or not named <= found[1]:
+            raise not_implemented(f"{request.method} of an object with {', '.join(request.query) or 'no parameter'}")
+        return found[0]
 
 
 def _address(request: Request) -> tuple[str, str]:
-    """Bucket and key of a request."""
-    host = request.headers.get("host", "").partition(":")[0]
-    if host.endswith(".localhost"):
-        return host.removesuffix(".localhost").removesuffix(".s3"), request.path[1:]
-    bucket, _, key = request.path[1:].partition("/")
+    """Bucket and key of a request; ApiError for a path that is no UTF-8 or a key that is too long."""
+    path = request.path
+    if "\ufffd" in path and quote("\ufffd") not in request.raw_path.upper():
+        raise ApiError(400, "InvalidURI", "Couldn't parse the specified URI.", {"URI": request.raw_path})
+    host = _host(request.headers)
+    if host.endswith(HOST_SUFFIX):
+        bucket, key = host.removesuffix(HOST_SUFFIX).removesuffix(".s3"), path[1:]
+    else:
+        bucket, _, key = path[1:].partition("/")
+    if len(key) > MAX_KEY_BYTES // 4 and (size := len(key.encode())) > MAX_KEY_BYTES:
+        raise ApiError(400, "KeyTooLongError", "Your key is too long", {"Size": size, "MaxSizeAllowed": MAX_KEY_BYTES})
     return bucket, key
 
 
-def _only(request: Request, known: frozenset[str] | set[str]) -> None:
-    unknown = request.query.keys() - known - SIGNED_URL
-    if unknown:
-        raise not_implemented(f"{request.method} of an object with {', '.join(sorted(unknown))}")
-
-
-def _check_conditions(headers: Mapping[str, str], present: StoredObject | None) -> None:
-    """Conditional writes: If-None-Match: * and If-Match."""
-    if headers.get("if-none-match") == "*" and present is not None:
-        raise ApiError(412, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold")
-    wanted = headers.get("if-match")
-    if wanted is not None and (present is None or wanted.strip('"') != present.etag):
-        raise ApiError(412, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold")
-
-
-def _kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """What is stored with an object and given back."""
-    kept = {k: v for k, v in headers.items() if k.startswith(("x-amz-meta-", "x-amz-checksum-")) or k in KEPT}
-    coding = [c for c in headers.get("content-encoding", "").split(",") if c.strip() not in {"", "aws-chunked"}]
-    return {"content-type": "binary/octet-stream", **kept, **({"content-encoding": ",".join(coding)} if coding else {})}
-
-
-KEPT: Final = ("content-type", "cache-control", "content-disposition", "content-language")
-
-
-async def _etag(body: bytes) -> str:
-    return digest(body) if len(body) <= HASH_INLINE_BYTES else await asyncio.to_thread(digest, body)
-
-
-def _join(parts: list[bytes]) -> tuple[bytes, str]:
-    """Content and ETag of a multipart upload: the MD5 of the parts' MD5s, and their count."""
-    digests = b"".join(bytes.fromhex(digest(part)) for part in parts)
-    return b"".join(parts), f"{digest(digests)}-{len(parts)}"
-
-
-def _upload(request: Request, bucket: Bucket) -> Upload:
-    try:
-        return bucket.uploads[request.query.get("uploadId", "")]
-    except KeyError:
-        raise ApiError(404, "NoSuchUpload", "The specified multipart upload does not exist.") from None
-
-
-def _copied(name: str, stored: StoredObject) -> Response:
-    moment = s3_xml.text("LastModified", s3_xml.timestamp(stored.modified))
-    return Response(200, s3_xml.document(name, moment, s3_xml.text("ETag", f'"{stored.etag}"')), XML)
-
-
-def _ranged(stored: StoredObject, wanted: str) -> tuple[int, bytes, dict[str, str]]:
-    """Status, content and headers of a GET with one byte range, or of the whole."""
-    size = len(stored.body)
-    match = re.fullmatch(r"bytes=(\d*)-(\d*)", wanted)
-    if not match or match.groups() == ("", ""):
-        return 200, stored.body, {}
-    first, last = match.groups()
-    start = int(first) if first else max(0, size - int(last))
-    stop = min(size, int(last) + 1) if first and last else size
-    if start >= size or start >= stop:
-        raise ApiError(416, "InvalidRange", "The requested range is not satisfiable")
-    return 206, stored.body[start:stop], {"content-range": f"bytes {start}-{stop - 1}/{size}"}
+def _host(headers: Mapping[str, str]) -> str:
+    return headers.get("host", "").partition(":")[0]

@@ -97,6 +97,8 @@ class LocalServer:
             connection.close()
 
     async def _handle(self, request: Request) -> Response:
+        if S3Api.takes(request):
+            return await self._s3.handle(request)
         if "x-amz-target" in request.headers:
             return await self._sqs.handle(request)
         if LambdaApi.takes(request.path):

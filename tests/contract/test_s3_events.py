@@ -1,0 +1,100 @@
+"""Notifications of S3 as a queue receives them."""
+
+from collections.abc import Callable, Iterator
+import json
+from typing import Any
+
+import pytest
+
+from local_server import client, refusal
+
+Receive = Callable[[], list[dict[str, Any]]]
+
+
+@pytest.fixture
+def told(s3_url: str, s3: Any, bucket: str) -> Iterator[Receive]:
+    """The events below `in/` that a queue was told of, in their order; all kinds of them."""
+    sqs = client("sqs", s3_url)
+    url = sqs.create_queue(QueueName=bucket)["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    rule = {
+        "QueueArn": arn, "Id": "all", "Events": ["s3:ObjectCreated:*", "s3:ObjectRemoved:*", "s3:ObjectTagging:*"],
+        "Filter": {"Key": {"FilterRules": [{"Name": "prefix", "Value": "in/"}]}},
+    }  # fmt: skip
+    s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={"QueueConfigurations": [rule]})
+
+    def receive() -> list[dict[str, Any]]:
+        messages = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=0).get("Messages", [])
+        return [record for message in messages for record in json.loads(message["Body"])["Records"]]
+
+    yield receive
+    sqs.close()
+
+
+def test_every_way_to_create_has_its_event(s3: Any, bucket: str, told: Receive) -> None:
+    """Put, Copy and CompleteMultipartUpload are told with size, ETag and a growing sequencer; parts are not."""
+    put = s3.put_object(Bucket=bucket, Key="in/a b", Body=b"1234")
+    s3.copy_object(Bucket=bucket, Key="in/c", CopySource={"Bucket": bucket, "Key": "in/a b"})
+    upload = {
+        "Bucket": bucket, "Key": "in/d",
+        "UploadId": s3.create_multipart_upload(Bucket=bucket, Key="in/d")["UploadId"],
+    }  # fmt: skip
+    part = s3.upload_part(PartNumber=1, Body=b"12", **upload)
+    for _ in range(2):  # the repetition makes no second object, and tells nobody
+        s3.complete_multipart_upload(MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}, **upload)
+    s3.put_object(Bucket=bucket, Key="elsewhere", Body=b"1")
+    records = told()
+    assert [(r["eventName"], r["s3"]["object"]["key"], r["s3"]["object"]["size"]) for r in records] == [
+        ("ObjectCreated:Put", "in/a+b", 4), ("ObjectCreated:Copy", "in/c", 4),
+        ("ObjectCreated:CompleteMultipartUpload", "in/d", 2),
+    ]  # fmt: skip
+    sequencers = [r["s3"]["object"]["sequencer"] for r in records]
+    assert sequencers == sorted(set(sequencers))
+    assert records[0]["s3"]["object"]["eTag"] == put["ETag"].strip('"')
+    assert records[0]["responseElements"]["x-amz-request-id"] == put["ResponseMetadata"]["RequestId"]
+    assert records[2]["s3"]["object"]["eTag"].endswith("-1")
+
+
+def test_removals_and_tags_have_their_events(s3: Any, bucket: str, told: Receive) -> None:
+    """Deletions of what was there are told, one by one, without a size; tags are too."""
+    for key in ("in/1", "in/2", "in/3"):
+        s3.put_object(Bucket=bucket, Key=key)
+    told()
+    s3.put_object_tagging(Bucket=bucket, Key="in/1", Tagging={"TagSet": [{"Key": "a", "Value": "b"}]})
+    s3.delete_object_tagging(Bucket=bucket, Key="in/1")
+    s3.delete_object(Bucket=bucket, Key="in/1")
+    s3.delete_object(Bucket=bucket, Key="in/1")
+    s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "in/2"}, {"Key": "in/absent"}, {"Key": "in/3"}]})
+    records = told()
+    assert [(r["eventName"], r["s3"]["object"]["key"]) for r in records] == [
+        ("ObjectTagging:Put", "in/1"), ("ObjectTagging:Delete", "in/1"), ("ObjectRemoved:Delete", "in/1"),
+        ("ObjectRemoved:Delete", "in/2"), ("ObjectRemoved:Delete", "in/3"),
+    ]  # fmt: skip
+    assert all("size" not in r["s3"]["object"] for r in records)
+
+
+def test_what_was_refused_is_not_told(s3: Any, bucket: str, told: Receive) -> None:
+    """A write that failed its condition or its checksum has no event."""
+    s3.put_object(Bucket=bucket, Key="in/k", IfNoneMatch="*")
+    refusal(s3.put_object, Bucket=bucket, Key="in/k", IfNoneMatch="*")
+    refusal(s3.put_object, Bucket=bucket, Key="in/k", ContentMD5="AAAAAAAAAAAAAAAAAAAAAA==")
+    refusal(s3.delete_object, Bucket=bucket, Key="in/k", IfMatch='"other"')
+    assert [r["eventName"] for r in told()] == ["ObjectCreated:Put"]
+
+
+@pytest.mark.parametrize(
+    ("event", "code"),
+    [("s3:ObjectCreated:*", ""), ("s3:ObjectRestore:*", ""), ("s3:LifecycleExpiration:Delete", ""),
+     ("s3:ObjectEaten:Put", "InvalidArgument"), ("s3:*", "InvalidArgument"),
+     ("s3:ObjectCreated:Pu", "InvalidArgument")],
+)  # fmt: skip
+def test_only_events_of_s3_are_taken(s3: Any, bucket: str, event: str, code: str) -> None:
+    """A rule for an event that S3 does not have would never fire: it is refused."""
+    rule = {"QueueArn": "arn:aws:sqs:us-east-1:000000000000:q", "Events": [event]}
+    parameters = {"Bucket": bucket, "NotificationConfiguration": {"QueueConfigurations": [rule]}}
+    if code:
+        assert refusal(s3.put_bucket_notification_configuration, **parameters) == (400, code)
+    else:
+        s3.put_bucket_notification_configuration(**parameters)
+        kept = s3.get_bucket_notification_configuration(Bucket=bucket)["QueueConfigurations"]
+        assert kept[0]["Events"] == [event]
