@@ -4,7 +4,12 @@ from collections.abc import Iterator
 import os
 from pathlib import Path
 
+from hypothesis import settings
 import pytest
+
+settings.register_profile("thorough", max_examples=5_000, deadline=None)
+if profile := os.environ.get("HYPOTHESIS_PROFILE"):
+    settings.load_profile(profile)
 
 MARK = "SERVERLESS_MLPERF_TEST_SESSION"
 
