@@ -9,11 +9,12 @@ READY := $(VENV)/.ready
 ARGS ?=
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: help bench test check lock clean-venv
+.PHONY: help bench test fuzz check lock clean-venv
 
 help:
 	@echo "make bench   the seed's 24 cells on the local platform (ARGS=... for options of 'serverless-mlperf run')"
 	@echo "make test    lint, types and tests"
+	@echo "make fuzz    the function against 15,000 events and inputs of any kind"
 	@echo "make check   lint and types alone"
 	@echo "make lock    resolve requirements.lock anew (needs uv)"
 
@@ -22,6 +23,9 @@ bench: $(READY)
 
 test: check
 	$(BIN)/python -m pytest $(ARGS)
+
+fuzz: $(READY)
+	HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest tests/unit/sut/test_sut_fuzz.py $(ARGS)
 
 check: $(READY)
 	$(BIN)/ruff format --check -q .

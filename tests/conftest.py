@@ -10,9 +10,14 @@ import re
 from typing import Any
 from zlib import crc32
 
+from hypothesis import settings
 import pytest
 
 from local_server import PLATFORM, client, serving
+
+settings.register_profile("thorough", max_examples=5_000, deadline=None)
+if profile := os.environ.get("HYPOTHESIS_PROFILE"):
+    settings.load_profile(profile)
 
 MARK = "SERVERLESS_MLPERF_TEST_SESSION"
 

@@ -26,6 +26,9 @@ from serverless_mlperf.workloads import WORKLOADS, Cell
 SECONDS_PER_QUERY = 2.0
 """Upper bound of a query's service time in the backlog: the slowest cell measured takes a tenth of it."""
 
+FAILURES = 2
+"""So many failed invocations without a good one: the function cannot serve, waiting longer will not help."""
+
 OnEvent = Callable[[Mapping[str, Any]], None]
 
 
@@ -77,20 +80,20 @@ def _run(spec: RunSpec, platform: Platform, on_event: OnEvent) -> DriverResult:
     """Run LoadGen; a function that only fails ends the run at once, and its own words are in the RunError."""
 
     def check() -> None:
-        if failure := _failure(platform, spec.target):
+        if failure := _failure(platform, spec.target, FAILURES):
             raise RunError(failure)
 
     try:
         return run_process(spec, on_event, platform.lifeline, check)
     except RunError as error:
-        failure = _failure(platform, spec.target)
+        failure = _failure(platform, spec.target, 1)
         raise RunError(f"{error}; {failure}" if failure and failure != str(error) else str(error)) from error
 
 
-def _failure(platform: Platform, target: Target) -> str | None:
-    """What a function's last invocation failed with, if none has ever succeeded."""
+def _failure(platform: Platform, target: Target, at_least: int) -> str | None:
+    """What a function's last invocation failed with, if so many have failed and none has ever succeeded."""
     reports, _ = platform.observe(target, 0, 0)
-    if not reports or any(report.status == "ok" for report in reports):
+    if len(reports) < at_least or any(report.status == "ok" for report in reports):
         return None
     last = reports[-1]
     return f"function {target.function_name} fails: {last.error_type}: {last.error_message}"

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from local_server import client, raw, refusal
 import pytest
+
+from local_server import client, raw, refusal
 
 KEYS = ["a/1", "a/2", "a/b/3", "b", "c d+e", "d/x&y", "d/ü", "e<f>", "z/"]
 

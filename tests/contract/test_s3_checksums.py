@@ -7,8 +7,9 @@ from typing import Any
 import zlib
 
 from awscrt import checksums
-from local_server import Answer, raw, refusal
 import pytest
+
+from local_server import Answer, raw, refusal
 
 BODY = b"some content"
 LARGE = os.urandom(300_000)

@@ -4,8 +4,9 @@ from datetime import UTC, datetime, timedelta
 import hashlib
 from typing import Any
 
-from local_server import raw, refusal
 import pytest
+
+from local_server import raw, refusal
 
 BODY = bytes(range(256)) * 4
 

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from local_server import aws, client, raw
 import pytest
+
+from local_server import aws, client, raw
 
 BODY = b"content"
 

@@ -211,7 +211,7 @@ def test_inner_damage_of_a_jpeg_is_served_as_the_reference_serves_it() -> None:
     assert pixels[-1, -1].tolist() == reference[-1, -1].tolist() == [128, 128, 128]
 
 
-@pytest.mark.parametrize(("mode", "kind"), [("RGB", "WEBP"), ("RGBA", "WEBP"), ("RGBA", "PNG")])
+@pytest.mark.parametrize(("mode", "kind"), [("RGB", "WEBP"), ("RGBA", "PNG")])
 def test_largest_image_fits_the_smallest_function(mode: str, kind: str) -> None:
     """24 megapixels take at most 450 MiB on top: with engine, runtime and file that is below 768 MB."""
     options: dict[str, Any] = {"method": 0} if kind == "WEBP" else {"compress_level": 1} if kind == "PNG" else {}
