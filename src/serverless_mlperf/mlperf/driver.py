@@ -21,7 +21,7 @@ from pathlib import Path
 import sys
 import threading
 import time
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 import mlperf_loadgen as lg
@@ -34,6 +34,9 @@ from serverless_mlperf.transports.base import Reply, Transport
 
 Encoder = Callable[[int, Reply | None], bytes]
 """(sample index, reply) -> LoadGen response; None asks for a wrong answer; raises ValueError on a malformed reply."""
+
+NETWORK_SUT: Final = "Network SUT"
+"""What the name of a system behind a network must hold (inference_policies, inference_rules.adoc, Network division)."""
 
 NO_AUDIT: Final = "/dev/null/audit.config"
 """A path that cannot exist: LoadGen would obey an audit.config in the working directory without a word."""
@@ -60,10 +63,12 @@ class Driver:
         deadline_s: float,
         senders: int = 8,
         max_in_flight: int | None = None,
+        name: str = NETWORK_SUT,
     ) -> None:
         self._transport = transport
         self._encode = encode
         self._keys = keys
+        self._name = name
         self._deadline_ns = round(deadline_s * 1e9)
         self._senders = senders
         self._max_in_flight = max_in_flight or sys.maxsize
@@ -126,7 +131,8 @@ class Driver:
 
     def _start_test(self, settings: LoadGenSettings, folder: Path, audit_config: str, finished: asyncio.Event) -> None:
         try:
-            sut = lg.ConstructFastSUT(self._issue, _nothing)
+            # Of LoadGen's constructors the only one that takes a name; the others log PySUT or PyFastSUT.
+            sut = lg.ConstructQDL(self._issue, _nothing, lambda: self._name)
             library = lg.ConstructQSL(
                 settings.sample_count, settings.performance_sample_count, _nothing_to_load, _nothing_to_load
             )
@@ -138,9 +144,11 @@ class Driver:
             self._playing = False
             self._loop.call_soon_threadsafe(finished.set)
 
-    def _issue(self, ids: list[int], indices: list[int]) -> None:
+    def _issue(self, samples: list[Any]) -> None:
         try:
-            self._batches.append(Batch(ids, indices, time.time_ns(), time.perf_counter_ns()))
+            wall_ns, tick_ns = time.time_ns(), time.perf_counter_ns()
+            ids, indices = [sample.id for sample in samples], [sample.index for sample in samples]
+            self._batches.append(Batch(ids, indices, wall_ns, tick_ns))
             if not self._woken:
                 self._woken = True
                 self._loop.call_soon_threadsafe(self._accept)
