@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from serverless_mlperf.cache import cache_dir
 from serverless_mlperf.errors import HostError
+from serverless_mlperf.hardware import describe_hardware
 
 PACKAGES: Final = (
     "serverless-mlperf",
@@ -47,6 +48,7 @@ def describe_host() -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: found for name in PACKAGES if (found := _version(name))},
         "revision": _revision(),
+        "hardware": describe_hardware(cache_dir()),
     }
 
 
