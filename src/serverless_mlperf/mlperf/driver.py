@@ -29,14 +29,12 @@ import mlperf_loadgen as lg
 from serverless_mlperf.errors import BenchmarkError, RunError
 from serverless_mlperf.mlperf.query import Query, check_sut
 from serverless_mlperf.mlperf.settings import LoadGenSettings, log_settings, test_settings
+from serverless_mlperf.mlperf.spec import NETWORK_SUT
 from serverless_mlperf.records import QueryVerdict
 from serverless_mlperf.transports.base import Reply, Transport
 
 Encoder = Callable[[int, Reply | None], bytes]
 """(sample index, reply) -> LoadGen response; None asks for a wrong answer; raises ValueError on a malformed reply."""
-
-NETWORK_SUT: Final = "Network SUT"
-"""What the name of a system behind a network must hold (inference_policies, inference_rules.adoc, Network division)."""
 
 NO_AUDIT: Final = "/dev/null/audit.config"
 """A path that cannot exist: LoadGen would obey an audit.config in the working directory without a word."""

@@ -17,11 +17,11 @@ from typing import Any, Final, NoReturn
 from serverless_mlperf.errors import BenchmarkError, RunError
 from serverless_mlperf.mlperf.account import Account, make_result
 from serverless_mlperf.mlperf.audit import write_audit_config
-from serverless_mlperf.mlperf.driver import NETWORK_SUT, NO_AUDIT, Driver
+from serverless_mlperf.mlperf.driver import NO_AUDIT, Driver
 from serverless_mlperf.mlperf.logs import DetailLog, read_detail
 from serverless_mlperf.mlperf.responses import ENCODERS
 from serverless_mlperf.mlperf.settings import settings_of
-from serverless_mlperf.mlperf.spec import RunSpec, dump_result, load_spec
+from serverless_mlperf.mlperf.spec import NETWORK_SUT, RunSpec, dump_result, load_spec
 from serverless_mlperf.mlperf.verdict import verdict, write_validity
 from serverless_mlperf.mlperf.warmup import WarmUp
 from serverless_mlperf.platforms.base import Target
