@@ -76,7 +76,7 @@ def _forbidden(module: Module) -> set[str]:
     found: set[str] = set()
     if name.startswith(f"{FUNCTION}."):
         return module.reaches(CLIENT)
-    allowed = (f"{FUNCTION}.protocol", f"{FUNCTION}.images")
+    allowed = (f"{FUNCTION}.protocol", f"{FUNCTION}.images", f"{FUNCTION}.postprocess")
     found |= {i for i in module.reaches(FUNCTION) if not i.startswith(allowed)}
     inside = name.removeprefix(f"{CLIENT}.")
     if not inside.startswith("mlperf."):

@@ -75,7 +75,8 @@ def wait_until_quiet(
 
 def _spinner(seconds: float) -> subprocess.Popen[str]:
     command = [sys.executable, "-I", "-S", "-c", _SPIN, str(int(seconds * 1e9))]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={})
+    # A group of its own: Ctrl-C in the terminal reaches the client alone.
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={}, process_group=0)
 
 
 def _run_together(spinners: list[subprocess.Popen[str]], seconds: float) -> list[tuple[int, int]]:

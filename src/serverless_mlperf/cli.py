@@ -2,15 +2,18 @@
 
 import json
 from pathlib import Path
-import signal
 import sys
-from types import FrameType
 from typing import Annotated, Any, NoReturn
 
 from rich.console import Console
 import typer
 
+from serverless_mlperf.commands.clean import clean
+from serverless_mlperf.commands.inputs import inputs
+from serverless_mlperf.commands.package import package
+from serverless_mlperf.commands.submission import submission
 from serverless_mlperf.errors import BenchmarkError, InputError
+from serverless_mlperf.interruption import Interruption
 from serverless_mlperf.workloads import MEMORY_MIB
 
 app = typer.Typer(
@@ -29,7 +32,16 @@ Weights = Annotated[Path | None, typer.Option("--weights", help="Folder of train
 
 @app.command()
 def run(  # noqa: PLR0913 - one parameter per option
-    experiment: Annotated[Path | None, typer.Argument(help="EXPERIMENT.toml; options win over it.")] = None,
+    experiment: Annotated[
+        Path | None, typer.Argument(help="EXPERIMENT.toml; options win over it. With --resume: RESULTS_FOLDER.")
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Measure only what RESULTS_FOLDER (default: the newest below --output) lacks or is INVALID.",
+        ),
+    ] = False,
     cv_task: Annotated[
         list[str] | None,
         typer.Option("--cv-task", "--cv_task", help="classification, object_detection; repeatable."),
@@ -93,8 +105,8 @@ def run(  # noqa: PLR0913 - one parameter per option
     output: Annotated[Path | None, typer.Option(help="Folder that gets results/<id>.")] = None,
 ) -> None:
     """Run the experiment; without a file or options, the seed's 24 cells on the local platform."""
-    from serverless_mlperf.config import load_config
-    from serverless_mlperf.experiment import run_experiment
+    from serverless_mlperf.config import given_values, load_config
+    from serverless_mlperf.experiment import resume_experiment, run_experiment
 
     if quick and full:
         raise InputError("--quick and --full exclude each other: give one of them")
@@ -133,6 +145,10 @@ def run(  # noqa: PLR0913 - one parameter per option
     console = Console(soft_wrap=True)
     if profile not in (None, "default"):
         Console(stderr=True).print(f"note: --profile {profile} is not used: the local platform has no credentials")
+    if resume:
+        folder = experiment if experiment and not experiment.is_file() else None
+        given = given_values(None if folder else experiment, options)
+        raise typer.Exit(resume_experiment(folder, given, console))
     raise typer.Exit(run_experiment(load_config(experiment, options), console))
 
 
@@ -203,37 +219,13 @@ def figures(
         typer.echo(str(path))
 
 
-@app.command()
-def submission(
-    results: Annotated[list[Path], typer.Argument(metavar="RESULTS", help="Results folders of `run`.")],
-    output: Annotated[Path, typer.Option(help="Folder that gets open/ORG.")],
-    org: Annotated[str | None, typer.Option("--org", "--submitter", help="Who submits; a folder's name.")] = None,
-    system: Annotated[str | None, typer.Option(help="First part of the systems' names; default: the platform.")] = None,
-    field: Annotated[
-        list[str] | None,
-        typer.Option(metavar="KEY=VALUE", help="A key of the descriptions that the results do not say; repeatable."),
-    ] = None,
-    allow_incomplete: Annotated[
-        bool, typer.Option("--allow-incomplete", help="Write what is there; README.md lists what is missing.")
-    ] = False,
-    allow_invalid: Annotated[
-        bool, typer.Option("--allow-invalid", help="Write INVALID runs too; README.md says so.")
-    ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace OUTPUT/open/ORG.")] = False,
-) -> None:
-    """Write results as an MLPerf submission: round v6.1, open division; never an official result."""
-    from serverless_mlperf.submission.command import Request, write_submission
-
-    request = Request(tuple(results), output, org, system, tuple(field or ()), allow_incomplete, allow_invalid, force)
-    written = write_submission(request)
-    typer.echo(f"written: {written.folder}: {len(written.systems)} systems, {written.results} results")
-    for note in written.notes:
-        typer.echo(f"note: {note}")
+for command in (inputs, package, submission, clean):
+    app.command()(command)
 
 
 def main() -> NoReturn:
     """Entry point: maps errors to one line on stderr and an exit status."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    Interruption().install()
     try:
         status = app(standalone_mode=False)
     except BenchmarkError as error:
@@ -242,6 +234,9 @@ def main() -> NoReturn:
         _fail("interrupted", 130)
     except KeyboardInterrupt:
         _fail("interrupted", 130)
+    except OSError as error:  # from where no adapter expected one, as a rule for want of disk
+        where = f"{error.filename}: " if error.filename else ""
+        _fail(f"{where}{error.strerror or error}; free disk space, or choose another folder", 1)
     except Exception as error:
         if not hasattr(error, "format_message"):
             raise
@@ -249,12 +244,8 @@ def main() -> NoReturn:
     sys.exit(status if isinstance(status, int) else 0)
 
 
-def _interrupt(signal_number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signal module's signature
-    raise KeyboardInterrupt
-
-
 def _fail(message: str, status: int) -> NoReturn:
-    typer.echo(f"error: {message}", err=True)
+    typer.echo(f"error: {' '.join(message.splitlines())}", err=True)
     sys.exit(status)
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import tomllib
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from serverless_mlperf.errors import InputError
 from serverless_mlperf.mlperf.length import LengthName
@@ -23,7 +24,18 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
 }
 """Name of the option -> LoadGen's."""
 
-Memory = Annotated[int, Field(ge=LAMBDA_MEMORY_MIB[0], le=LAMBDA_MEMORY_MIB[1])]
+Count = Annotated[int, Field(strict=True)]
+"""A whole number and nothing that could be taken for one: no 1.0, no true, no "1"."""
+Memory = Annotated[Count, Field(ge=LAMBDA_MEMORY_MIB[0], le=LAMBDA_MEMORY_MIB[1])]
+
+
+def _path_of_a_system(path: Path) -> Path:
+    if "\0" in str(path):
+        raise ValueError("a path cannot hold the character NUL")
+    return path
+
+
+AnyPath = Annotated[Path, AfterValidator(_path_of_a_system)]
 
 
 class ExperimentConfig(BaseModel):
@@ -43,39 +55,39 @@ class ExperimentConfig(BaseModel):
     """`test01` and `test04` are MLPerf's compliance tests: they bring the runs that they are compared with."""
     length: LengthName = "standard"
     """`quick`: a smoke test; `full`: MLPerf's durations and counts."""
-    queries: int | None = Field(None, ge=1, le=1_000_000)
+    queries: Count | None = Field(None, ge=1, le=1_000_000)
     """Queries per run at least (Offline: samples); None: the length's. Accuracy mode sends every sample once."""
-    target_qps: float | None = Field(None, gt=0, le=100_000)
+    target_qps: float | None = Field(None, gt=0, le=100_000, allow_inf_nan=False)
     """Server: mean rate of arrivals; None: half of what the environments can serve, as the warm-up shows."""
-    latency_bound_ms: float = Field(1000, gt=0, le=900_000)
+    latency_bound_ms: float = Field(1000, gt=0, le=900_000, allow_inf_nan=False)
     """Server: what the 99th percentile of latency may reach. MLPerf v0.5 has 10 ms for both networks, which a function
     on a share of a core does not reach; a second is what a person waits without noticing it as a failure."""
     search_capacity: bool = False
     """Server: raise the rate from run to run until the bound breaks; the last VALID rate is the capacity."""
-    sweep: tuple[Annotated[int, Field(ge=1, le=1000)], ...] = ()
+    sweep: tuple[Annotated[Count, Field(ge=1, le=1000)], ...] = ()
     """Numbers of queries in flight, one run each: the curve of latency over throughput (Offline)."""
-    repeat: int = Field(1, ge=1, le=100)
+    repeat: Count = Field(1, ge=1, le=100)
     """Runs per cell."""
-    retry_invalid: int = Field(2, ge=0, le=10)
+    retry_invalid: Count = Field(2, ge=0, le=10)
     """Further tries of a run that is INVALID for a passing reason."""
-    weights: Path | None = None
+    weights: AnyPath | None = None
     """Folder of trained weights (.npz); None: the embedded weights for the synthetic data set."""
     dataset: Literal["imagenet", "coco", "synthetic"] = "synthetic"
-    input_dataset: Path | None = None
+    input_dataset: AnyPath | None = None
     """Folder of the data set's images and labels; the synthetic set needs none."""
-    samples: int = Field(128, ge=1, le=100_000)
+    samples: Count = Field(128, ge=1, le=100_000)
     """Images taken from the data set in performance mode; accuracy mode takes all of a folder."""
-    concurrency: int | None = Field(None, ge=1, le=1000)
+    concurrency: Count | None = Field(None, ge=1, le=1000)
     """Environments per cell; None: as many as the host can run at their full share."""
-    threads: int | None = Field(None, ge=1, le=64)
+    threads: Count | None = Field(None, ge=1, le=64)
     """Engine threads; None: the cores a function of that size sees on Lambda."""
     precision: Literal["f32", "bf16"] = "f32"
-    seed: int = Field(0, ge=0, le=2**31 - 1)
+    seed: Count = Field(0, ge=0, le=2**31 - 1)
     """Seed of the synthetic data set."""
-    timeout_s: int = Field(60, ge=1, le=900)
+    timeout_s: Count = Field(60, ge=1, le=900)
     """The function's timeout."""
     bucket_name: str = Field("serverless-mlperf", pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
-    output: Path = Path("results")
+    output: AnyPath = Path("results")
 
     @model_validator(mode="before")
     @classmethod
@@ -135,18 +147,38 @@ class ExperimentConfig(BaseModel):
 
 def load_config(file: Path | None, options: Mapping[str, Any]) -> ExperimentConfig:
     """Merge a TOML file and options (which win; None means not given); raises InputError in one line."""
+    return checked_config(given_values(file, options), str(file) if file else "options")
+
+
+def given_values(file: Path | None, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What a TOML file and options (which win; None means not given) say, unchecked; raises InputError."""
     values = _read_toml(file) if file else {}
     values.update({k: v for k, v in options.items() if v is not None})
+    return values
+
+
+def checked_config(values: Mapping[str, Any], source: str) -> ExperimentConfig:
+    """Check values; raises InputError in one line, which names the field, or the source where no field is to blame."""
     try:
-        return ExperimentConfig.model_validate(values)
+        return ExperimentConfig.model_validate(dict(values))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"][:1]) or (str(file) if file else "options")
-        raise InputError(f"{where}: {first['msg'].removeprefix('Value error, ')}") from error
+        where = ".".join(str(part) for part in first["loc"][:1]) or source
+        raise InputError(f"{where}: {_in_words(first)}") from error
+
+
+def _in_words(error: ErrorDetails) -> str:
+    """What pydantic says, with the value it says it of; its words for lists and unknown names are not a user's."""
+    if error["type"] == "extra_forbidden":
+        return f"is not an option; known are {', '.join(ExperimentConfig.model_fields)}"
+    message = {"tuple_type": "must be a list", "too_short": "must have at least one item"}.get(error["type"])
+    value = error["input"]
+    shown = f", not {value!r}" if isinstance(value, bool | int | float | str) and len(repr(value)) < 80 else ""
+    return (message or error["msg"].removeprefix("Value error, ")) + shown
 
 
 def _read_toml(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:  # text and TOML errors are ValueErrors
         raise InputError(f"{file}: cannot be read as TOML: {error}; see the README for an example") from error

@@ -8,6 +8,7 @@ BenchmarkError
  +-- HostError             this host cannot do what was asked (lock held, no port, no memory, no CPU)
  +-- PlatformError         the platform (local or cloud) refused or broke
  +-- RunError              a run was started and did not come to a result
+ +-- CutOffError           one of our own processes was ended from outside: the same again may well succeed
 
 A message says where, what, and what to do next, in one line.
 """
@@ -47,3 +48,7 @@ class PlatformError(BenchmarkError):
 
 class RunError(BenchmarkError):
     """A run was started and did not come to a result."""
+
+
+class CutOffError(BenchmarkError):
+    """One of our own processes was ended from outside, which says nothing of what was measured: try it again."""

@@ -1,4 +1,4 @@
-"""The host of an experiment: what it is, that it has room, and that no other experiment runs on it."""
+"""The host of an experiment: what it is, and that no other experiment runs on it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,12 +7,10 @@ from importlib.metadata import PackageNotFoundError, version
 import os
 from pathlib import Path
 import platform
-import resource
-import shutil
 import subprocess
 from typing import Any, Final
 
-from serverless_mlperf.cache import cache_dir
+from serverless_mlperf.cache import EXPERIMENT_LOCK, cache_dir
 from serverless_mlperf.errors import HostError
 from serverless_mlperf.hardware import describe_hardware
 
@@ -29,9 +27,6 @@ PACKAGES: Final = (
 )
 FLAGS: Final = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_bf16", "amx_int8")
 """Instruction sets that decide how fast an engine is."""
-MIN_DISK_BYTES: Final = 2 << 30
-MIN_MEMORY_BYTES: Final = 2 << 30
-MIN_FILES: Final = 512
 
 
 def describe_host() -> dict[str, Any]:
@@ -40,7 +35,7 @@ def describe_host() -> dict[str, Any]:
     present = set(cpu.get("flags", "").split())
     return {
         "cpu_model": cpu.get("model name"),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": host_cores(),
         "flags": [flag for flag in FLAGS if flag in present],
         "virtualised": "hypervisor" in present,
         "memory_mib": _memory_bytes("MemTotal") >> 20,
@@ -52,42 +47,60 @@ def describe_host() -> dict[str, Any]:
     }
 
 
+def host_cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
 @contextmanager
 def host_lock() -> Iterator[None]:
     """Hold the host for one experiment; raises HostError naming the process that has it.
 
-    Two experiments at once would measure each other. The lock is the kernel's: it ends with its process.
+    Two experiments at once would measure each other. The lock is the kernel's: it ends with its process. It lies in
+    the cache, so that users with caches of their own do not see each other's.
     """
-    path = cache_dir() / "experiment.lock"
-    with path.open("a+") as file:
+    path = cache_dir() / EXPERIMENT_LOCK
+    descriptor = _open_lock(path)
+    try:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            file.seek(0)
-            holder = file.read().strip() or "another process"
-            raise HostError(f"an experiment is running on this host (pid {holder}); wait for it or end it") from error
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
-        file.truncate(0)
+            holder = _holder(path)
+            raise HostError(f"an experiment is running on this host ({holder}); wait for it or end it") from error
+        _note_holder(descriptor, str(os.getpid()))
+        try:
+            yield
+        finally:
+            _note_holder(descriptor, "")
+    finally:
+        os.close(descriptor)
 
 
-def preflight(output: Path) -> None:
-    """Check that the host has disk, memory and file descriptors for an experiment; raises HostError."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = hard if hard != resource.RLIM_INFINITY else max(soft, 4096)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    folder = next(p for p in (output.absolute(), *output.absolute().parents) if p.exists())
-    _require("disk space at " + str(folder), shutil.disk_usage(folder).free, MIN_DISK_BYTES)
-    _require("free memory", _memory_bytes("MemAvailable"), MIN_MEMORY_BYTES)
-    if wanted < MIN_FILES:
-        raise HostError(f"only {wanted} open files are allowed, {MIN_FILES} are needed; raise `ulimit -n`")
+def available_memory_bytes() -> int:
+    """Memory that can be had without swapping."""
+    return _memory_bytes("MemAvailable")
 
 
-def _require(what: str, found: int, needed: int) -> None:
-    if found < needed:
-        raise HostError(f"{what}: {found >> 20} MiB, {needed >> 20} MiB are needed; free some and try again")
+def _open_lock(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+    except OSError as error:
+        raise HostError(f"{path}: cannot be opened ({error.strerror}); remove it") from error
+
+
+def _note_holder(descriptor: int, note: str) -> None:
+    """Leave our id for others."""
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, note.encode(), 0)
+
+
+def _holder(path: Path) -> str:
+    """The process that says it holds the lock, if there is one."""
+    try:
+        pid = path.read_bytes()[:20].decode("ascii", "replace").strip()
+    except OSError:
+        pid = ""
+    return f"pid {pid}" if pid.isdecimal() and Path(f"/proc/{pid}").exists() else "another process"
 
 
 def _memory_bytes(field: str) -> int:

@@ -9,22 +9,28 @@ import json
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from serverless_mlperf.errors import InputError
+from serverless_mlperf.files import write_whole
+
 SCHEMA_VERSION: Final = 2
 QueryVerdict = Literal["ok", "error", "timeout", "send_error"]
 
 PHASES: Final = (
-    "client_wait",  # LoadGen handed the query over -> PUT begun
-    "put",  # PUT begun -> PUT answered
-    "trigger",  # PUT answered -> handler entered (waiting in the platform's queue included)
-    "fetch_input",  # input JSON read
+    "client_wait",  # LoadGen handed the query over -> its sending begun (waiting for a free sender)
+    "put",  # s3: PUT begun -> PUT answered
+    "trigger",  # s3: PUT answered -> handler entered (waiting in the platform's queue included)
+    "throttled",  # invoke: sending begun -> the request that was accepted begun (429 answers and back-off)
+    "request",  # invoke: that request begun -> handler entered (network, platform, the runtime reading the event)
+    "fetch_input",  # s3: input JSON read
+    "unpack",  # invoke, payload inline: query checked, image taken out of the event (base64)
     "fetch",  # image read from the object store
     "decode",  # JPEG -> RGB
     "preprocess",  # resize, crop, normalise
     "forward",  # inference alone
     "postprocess",
-    "deliver",  # input copied to completed/, output JSON written, input deleted
-    "notice",  # output written -> client told
-    "collect",  # client told -> body in hand
+    "deliver",  # s3: input copied to completed/, output JSON written, input deleted
+    "notice",  # s3: output written -> client told; invoke: handler done -> response in hand
+    "collect",  # s3: client told -> body in hand, read; invoke: response in hand -> read
 )
 
 
@@ -54,6 +60,8 @@ class Record:
     billed_ms: int | None = None
     duration_ms: float | None = None
     max_memory_mib: int | None = None
+    init_ms: float | None = None
+    """Init Duration as the platform reports it: of a cold query alone."""
     duplicates: int = 0
     """Results beyond the first that arrived for this query."""
     error: str | None = None
@@ -86,15 +94,36 @@ class Record:
 
 def write_records(path: Path, records: Iterable[Record]) -> None:
     """Write records as JSON lines, whole or not at all."""
-    partial = path.with_suffix(".partial")
-    partial.write_text("".join(json.dumps(asdict(r), separators=(",", ":")) + "\n" for r in records))
-    partial.replace(path)
+    write_whole(path, "".join(json.dumps(asdict(r), separators=(",", ":")) + "\n" for r in records))
 
 
 def read_records(path: Path) -> Iterator[Record]:
-    """Read JSON lines back; keys of later schemas are ignored."""
+    """Read JSON lines back; keys of later schemas are ignored.
+
+    A last line without its end was cut off and is left out (`ends_whole` tells). Raises InputError for a file that is
+    missing or damaged otherwise.
+    """
+    try:
+        lines = path.read_text().split("\n")[:-1]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); measure the run again") from error
+    for number, line in enumerate(lines, 1):
+        try:
+            yield _record(line)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise InputError(f"{path}, line {number}: no record ({error}); measure the run again") from error
+
+
+def ends_whole(path: Path) -> bool:
+    """Whether a file of lines is there and its last line has its end."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return False
+    return not content or content.endswith(b"\n")
+
+
+def _record(line: str) -> Record:
     known = {f.name for f in fields(Record)}
-    with path.open() as lines:
-        for line in lines:
-            values: dict[str, Any] = json.loads(line)
-            yield Record(**{k: v for k, v in values.items() if k in known})
+    values: dict[str, Any] = json.loads(line)
+    return Record(**{name: value for name, value in values.items() if name in known})

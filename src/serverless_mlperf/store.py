@@ -1,16 +1,16 @@
 """The results folder: made once, written whole or not at all, readable after any interruption."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-import json
-import os
 from pathlib import Path
 import secrets
 from typing import Any, Final, Literal, Self
 
-from serverless_mlperf.errors import InputError
+from serverless_mlperf.errors import HostError, InputError
 from serverless_mlperf.records import SCHEMA_VERSION
+from serverless_mlperf.report.results import CellResult
+from serverless_mlperf.tries import Try, begin_try, mark_unfinished, read_json, write_json
 
 State = Literal["missing", "partial", "valid", "invalid"]
 EXPERIMENT: Final = "experiment.json"
@@ -18,10 +18,18 @@ EXPERIMENT: Final = "experiment.json"
 
 @dataclass(frozen=True, slots=True)
 class ResultsFolder:
-    """`results/<id>`: the state of a cell is derived from its files, never stored beside them."""
+    """`results/<id>`: what is measured is derived from its files, never stored beside them.
+
+    The last whole try of a run counts. Tries of all runs of a cell are numbered through: `cells/<cell>/run-<n>/`.
+    """
 
     path: Path
     cells: tuple[str, ...]
+    """The matrix, in order."""
+    settings: Mapping[str, Any]
+    """The experiment's configuration as JSON."""
+    environment: Mapping[str, Any]
+    """Host, versions and digests of what was built, as they were when the folder was made."""
 
     @classmethod
     def create(
@@ -29,66 +37,99 @@ class ResultsFolder:
     ) -> Self:
         """Make a new folder below `output`; raises InputError when it cannot be written."""
         started = datetime.now(UTC)
-        folder = cls(output / f"{started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}", tuple(cells))
+        path = output / f"{started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+        content = {
+            "schema": SCHEMA_VERSION,
+            "started": started.isoformat(),
+            "settings": settings,
+            "cells": list(cells),
+            "environment": environment,
+        }
         try:
-            folder.path.mkdir(parents=True)
-            folder.write_json(
-                folder.path / EXPERIMENT,
-                {
-                    "schema": SCHEMA_VERSION,
-                    "started": started.isoformat(),
-                    "settings": settings,
-                    "cells": list(cells),
-                    "environment": environment,
-                },
-            )
+            path.mkdir(parents=True)
+            write_json(path / EXPERIMENT, content)
         except OSError as error:
             raise InputError(f"{output}: cannot be written ({error.strerror}); choose another --output") from error
-        return folder
+        except HostError as error:
+            raise InputError(f"{output}: {error}; choose another --output") from error
+        return cls(path, tuple(cells), settings, environment)
 
     @classmethod
     def open(cls, path: Path) -> Self:
         """Read a folder back; raises InputError when it is none."""
         try:
-            content = json.loads((path / EXPERIMENT).read_text())
-            return cls(path, tuple(content["cells"]))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            content = read_json(path / EXPERIMENT)
+            cells, settings, environment = content["cells"], content["settings"], content["environment"]
+        except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path}: no results folder ({error}); give one that holds {EXPERIMENT}") from error
+        named = isinstance(cells, list) and all(_is_name(cell) for cell in cells)
+        if not named or not isinstance(settings, dict) or not isinstance(environment, dict):
+            raise InputError(f"{path / EXPERIMENT}: is damaged; give another results folder")
+        return cls(path, tuple(cells), settings, environment)
 
-    def run_folder(self, cell: str) -> Path:
-        """Make the folder of the cell's next run."""
-        number = 1 + max((_number(p) for p in self._runs(cell)), default=0)
-        folder = self.path / "cells" / cell / f"run-{number}"
-        folder.mkdir(parents=True)
+    @classmethod
+    def newest(cls, output: Path) -> Self:
+        """Open the newest folder below `output`; raises InputError when there is none."""
+        found = sorted(path.parent for path in output.glob(f"*/{EXPERIMENT}"))
+        if not found:
+            raise InputError(f"{output}: holds no results folder; give one, or another --output")
+        return cls.open(found[-1])
+
+    @property
+    def repeat(self) -> int:
+        """Runs of each cell."""
+        repeat = self.settings.get("repeat", 1)
+        return repeat if isinstance(repeat, int) else 1
+
+    def run_folder(self, cell: str, run: int = 1) -> Path:
+        """Make the folder of the next try of a cell's run."""
+        folder = self.path / "cells" / cell / f"run-{1 + max((t.number for t in self.tries(cell)), default=0)}"
+        begin_try(folder, run)
         return folder
 
+    def tries(self, cell: str) -> list[Try]:
+        """Every try of a cell, in order."""
+        runs = (p for p in (self.path / "cells" / cell).glob("run-*") if p.name[4:].isdecimal())
+        return sorted((Try.read(path) for path in runs), key=lambda each: each.number)
+
+    def count_tries(self, cell: str, run: int) -> int:
+        """How often a run of a cell was begun, whatever came of it."""
+        return sum(each.run == run for each in self.tries(cell))
+
+    def result(self, cell: str, run: int) -> CellResult | None:
+        """What a run of a cell came to, with all its tries counted; None while it has not been measured."""
+        tries = [each for each in self.tries(cell) if each.run == run]
+        results = [each.result for each in tries if each.result is not None]
+        return replace(results[-1], tries=len(tries)) if results else None
+
+    def results(self) -> list[CellResult]:
+        """What was measured: one row per run, in the order of the matrix."""
+        rows = (self.result(cell, run) for cell in self.cells for run in self._runs())
+        return [row for row in rows if row is not None]
+
+    def missing(self, cell: str) -> list[int]:
+        """Runs of a cell that are not measured, or INVALID."""
+        rows = {run: self.result(cell, run) for run in self._runs()}
+        return [run for run, row in rows.items() if row is None or not row.valid]
+
     def state(self, cell: str) -> State:
-        """What the files of the cell's last run say: a whole run has summary.json and validity.json."""
-        runs = sorted(self._runs(cell), key=_number)
-        if not runs:
-            return "missing"
-        try:
-            verdict = json.loads((runs[-1] / "validity.json").read_text())["verdict"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return "partial"
-        if not (runs[-1] / "summary.json").exists():
-            return "partial"
-        return "valid" if verdict == "VALID" else "invalid"
+        """`valid` and `invalid` when all its runs are measured, `missing` when none was begun."""
+        rows = [self.result(cell, run) for run in self._runs()]
+        if all(row is not None for row in rows):
+            return "valid" if all(row is not None and row.valid for row in rows) else "invalid"
+        return "partial" if self.tries(cell) else "missing"
 
-    @staticmethod
-    def write_json(path: Path, value: Any) -> None:
-        """Write a JSON file whole or not at all, also through a crash of the host."""
-        partial = path.with_name(f".{path.name}.partial")
-        with partial.open("w") as file:
-            json.dump(value, file, indent=1)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+    def mark_unfinished(self, reason: str) -> None:
+        """Say in every folder of a try without result that it does not count, and why."""
+        for cell in self.cells:
+            for each in self.tries(cell):
+                if each.result is None:
+                    mark_unfinished(each.folder, reason)
 
-    def _runs(self, cell: str) -> list[Path]:
-        return [p for p in (self.path / "cells" / cell).glob("run-*") if p.name[4:].isdecimal()]
+    def _runs(self) -> range:
+        return range(1, self.repeat + 1)
 
 
-def _number(run: Path) -> int:
-    return int(run.name[4:])
+def _is_name(cell: object) -> bool:
+    """Of a folder below `cells`, and of nothing elsewhere."""
+    return isinstance(cell, str) and Path(cell).name == cell and cell not in ("", "..")

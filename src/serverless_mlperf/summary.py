@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 from statistics import fmean
-from typing import Any
+from typing import Any, Final
 
-from serverless_mlperf.accuracy import ClassificationAccuracy, DetectionAccuracy
-from serverless_mlperf.measurement import RunOutcome
+from serverless_mlperf.accuracy import ClassificationAccuracy
+from serverless_mlperf.outcome import RunOutcome
 from serverless_mlperf.platforms.local.model import cpu_share
 from serverless_mlperf.quota import demands_from_records, predict_forward_ms, predict_share_ms
 from serverless_mlperf.report.results import CellResult
+from serverless_mlperf.scoring import Score
 from serverless_mlperf.stats import Summary, summarise
+
+_AP_FIGURES: Final = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
 
 
 def cell_result(outcome: RunOutcome, run: int, engine: dict[str, Any]) -> CellResult:
@@ -47,7 +50,7 @@ def cell_result(outcome: RunOutcome, run: int, engine: dict[str, Any]) -> CellRe
         lost=driver.timeouts + driver.send_errors + driver.unfinished,
         duplicates=driver.duplicates,
         errors=driver.errors,
-        **_scores(outcome.accuracy),
+        **_scores(outcome.score),
         valid=outcome.validity.valid,
         reasons=tuple(f"{r.code}: {r.evidence}; {r.next_step}" for r in outcome.validity.reasons),
         tries=outcome.validity.tries,
@@ -101,8 +104,20 @@ def _mean(values: Sequence[int]) -> float | None:
     return fmean(values) if values else None
 
 
-def _scores(accuracy: ClassificationAccuracy | DetectionAccuracy) -> dict[str, Any]:
-    """The fields of either task; the other task's stay None."""
-    if isinstance(accuracy, ClassificationAccuracy):
-        return {"top1": accuracy.top1, "top5": accuracy.top5, "accuracy_samples": accuracy.sample_count}
-    return {"ap": accuracy.ap, "ap50": accuracy.ap50, "accuracy_samples": accuracy.sample_count}
+def _scores(score: Score) -> dict[str, Any]:
+    """Accuracy and reference as fields of the row; the figures of the other task stay None."""
+    accuracy = score.accuracy
+    figures: dict[str, Any] = (
+        {"top1": accuracy.top1, "top5": accuracy.top5}
+        if isinstance(accuracy, ClassificationAccuracy)
+        else {name: getattr(accuracy, name) for name in _AP_FIGURES}
+    )
+    return {
+        **figures,
+        "accuracy_samples": accuracy.sample_count,
+        "accuracy_source": score.source,
+        "accuracy_reference": score.reference,
+        "accuracy_ratio": score.ratio,
+        "accuracy_target_ratio": score.target.ratio,
+        "accuracy_reason": score.reason,
+    }

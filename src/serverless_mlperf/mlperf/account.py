@@ -18,6 +18,7 @@ from serverless_mlperf.mlperf.trace import TraceSample, read_trace
 from serverless_mlperf.mlperf.warmup import WarmUp
 from serverless_mlperf.records import Record, write_records
 from serverless_mlperf.transports.base import Reply
+from serverless_mlperf.transports.table import effective_options
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,8 @@ def make_result(  # noqa: PLR0913 - everything that is counted
         environments=dict(Counter(str(record.environment_id) for record in served)),
         cold=sum(bool(record.cold) for record in served),
         warmup_queries=warmup_queries,
+        transport_name=spec.transport,
+        transport_options=effective_options(spec.transport, spec.transport_options),
         transport=dict(transport or {}),
         settings=detail.effective,
         aborted=aborted,

@@ -51,7 +51,11 @@ class Batch:
 
 
 class Driver:
-    """One LoadGen test against one transport, which somebody else opened and will close."""
+    """One LoadGen test against one transport, which somebody else opened and will close.
+
+    At most `senders` sends are under way. Where a send lasts until the answer, that bounds the queries in flight; what
+    waits for a free sender waits between `issued_ns` and `begun_ns`, and its deadline runs.
+    """
 
     def __init__(
         self,
@@ -68,7 +72,7 @@ class Driver:
         self._keys = keys
         self._name = name
         self._deadline_ns = round(deadline_s * 1e9)
-        self._senders = senders
+        self._free_senders = senders
         self._max_in_flight = max_in_flight or sys.maxsize
         self._loop = asyncio.get_running_loop()
         self._batches: deque[Batch] = deque()
@@ -187,17 +191,23 @@ class Driver:
         self._send_more()
 
     def _send_more(self) -> None:
-        for _ in range(min(self._senders - len(self._sending), len(self._waiting), self._room)):
+        for _ in range(min(self._free_senders, len(self._waiting), self._room)):
+            self._free_senders -= 1
             task = self._loop.create_task(self._send_waiting())
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)
 
     async def _send_waiting(self) -> None:
         """One sender: takes queries until none waits, so that a burst costs few tasks."""
-        while self._waiting and self._room > 0:
-            query = self._waiting.popleft()
-            if query.verdict is None:
-                await self._send(query)
+        try:
+            while self._waiting and self._room > 0:
+                query = self._waiting.popleft()
+                if query.verdict is None:
+                    await self._send(query)
+        finally:
+            # Not in the task's done callback, which comes later: a query accepted in between would find no sender
+            # free, and nobody would look again.
+            self._free_senders += 1
 
     @property
     def _room(self) -> int:

@@ -14,7 +14,7 @@ import signal
 import sys
 from typing import Any, Final, NoReturn
 
-from serverless_mlperf.errors import BenchmarkError, RunError
+from serverless_mlperf.errors import BenchmarkError
 from serverless_mlperf.mlperf.account import Account, make_result
 from serverless_mlperf.mlperf.audit import write_audit_config
 from serverless_mlperf.mlperf.driver import NO_AUDIT, Driver
@@ -50,18 +50,32 @@ class RunProcess:
         spec = self._spec
         spec.output.mkdir(parents=True, exist_ok=True)
         transport = make_transport(
-            spec.transport, spec.target, spec.samples, spec.run, spec.credentials, spec.transport_options
+            spec.transport,
+            spec.target,
+            spec.samples,
+            spec.run,
+            spec.credentials,
+            spec.transport_options,
+            spec.sample_paths,
+            spec.timeout_s,
         )
         try:
             await transport.open(self._deliver)
-            warm_up = WarmUp(transport, self._keys, spec.target.concurrency, len(spec.samples), spec.warmup)
+            warm_up = WarmUp(
+                transport,
+                self._keys,
+                spec.target.concurrency,
+                len(spec.samples),
+                spec.warmup,
+                spec.warmup_at_once,
+            )
             await self._warm(warm_up)
             driver = Driver(
                 transport,
                 ENCODERS[spec.task],
                 self._keys,
                 spec.timeout_s,
-                spec.senders,
+                spec.sends_at_once,
                 spec.max_in_flight,
                 _name(spec.target, len(warm_up.served)),
             )
@@ -148,7 +162,7 @@ def main() -> NoReturn:
     except BenchmarkError as error:
         run.abort(str(error), error.exit_status)
     except OSError as error:
-        run.abort(str(RunError(f"run {spec.run}: {error}")), 1)
+        run.abort(f"{error} (results go to {spec.output})", 1)
     sys.stdout.flush()
     # LoadGen's static destructors abort when its threads still exist.
     os._exit(status)

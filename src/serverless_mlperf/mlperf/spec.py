@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from serverless_mlperf.errors import InputError
 from serverless_mlperf.platforms.base import Target
 from serverless_mlperf.transports.sigv4 import Credentials
+from serverless_mlperf.transports.table import SYNCHRONOUS
 from serverless_mlperf.workloads import Task
 
 Scenario = Literal["SingleStream", "MultiStream", "Server", "Offline"]
@@ -77,8 +78,10 @@ class RunSpec:
     transport_options: Mapping[str, Any] = field(default_factory=dict)
     credentials: Credentials | None = None
     """None: requests are not signed (local platform)."""
+    sample_paths: tuple[Path, ...] | None = None
+    """Files of the same images, for a transport that carries them; None where the client does not have them."""
     senders: int = 8
-    """Queries being handed to the platform at once."""
+    """Queries being handed to the platform at once, where that ends before their result comes."""
     max_in_flight: int | None = None
     """Queries handed to the platform and not ended; the others wait in the client. None: no bound."""
     length: str | None = None
@@ -95,6 +98,16 @@ class RunSpec:
             raise InputError(f"run {self.run}: {self.target_qps:g} queries/s asked; give more than 0")
         if not self.run or "/" in self.run:
             raise InputError(f"run name {self.run!r} cannot be part of an object key")
+
+    @property
+    def sends_at_once(self) -> int:
+        """Bound of the sends under way: where a send lasts until the answer, that of the queries in flight."""
+        return self.target.concurrency if self.transport in SYNCHRONOUS else self.senders
+
+    @property
+    def warmup_at_once(self) -> int:
+        """Warm-up queries under way: twice the environments make a backlog, unless Lambda would answer it with 429."""
+        return self.target.concurrency * (1 if self.transport in SYNCHRONOUS else 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +160,11 @@ class DriverResult:
     cold: int = 0
     """Cold starts in the window."""
     warmup_queries: int = 0
+    transport_name: str = ""
+    transport_options: Mapping[str, Any] = field(default_factory=dict)
+    """As in effect, e.g. whether `invoke` carried the images (`payload`: inline or s3ref)."""
     transport: Mapping[str, int] = field(default_factory=dict)
+    """What the transport had to deal with, counted."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Effective settings as LoadGen logged them."""
     capacity_qps: float | None = None

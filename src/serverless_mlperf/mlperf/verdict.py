@@ -1,10 +1,10 @@
 """Is a run to be believed? Every reason why not, with its evidence and what to do next."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 import json
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from serverless_mlperf.mlperf.spec import DriverResult
 from serverless_mlperf.platforms.base import PlatformUsage
@@ -17,6 +17,8 @@ MIN_LAG_LIMIT_NS: Final = 5_000_000
 """A quarter of the 20 ms quota period, below which no latency of a throttled function is resolved anyway."""
 LAG_SHARE: Final = 0.05
 """Of the median service time: the error we accept in a latency that client or server cause."""
+ROUNDING: Final = 1e-9
+"""What the quotient of two accuracies may be off by: 343 of 350 right is 98 %, and the target is met."""
 LATE_LIMIT_NS: Final = 2_000_000
 """How late the client may hand over a query at the 99th percentile, where latency is measured."""
 CLIENT_LIMITED_SHARE: Final = 0.9
@@ -55,6 +57,10 @@ class Validity:
         """Whether another try may help: all that is wrong was the host's doing."""
         return not self.valid and all(reason.transient for reason in self.reasons)
 
+    def with_reason(self, reason: Reason | None) -> Self:
+        """The same verdict with one more reason against it, if there is one."""
+        return self if reason is None else replace(self, valid=False, reasons=(*self.reasons, reason))
+
 
 def verdict(
     driver: DriverResult,
@@ -69,16 +75,15 @@ def verdict(
     A calibration is the share of the host's cores that a spin test really got (1.0 = all of it); None where
     there is none (a platform elsewhere). `median_service_ns` is the median time a query spent in the function.
     """
-    limit_ns = lag_limit_ns(median_service_ns)
-    reasons = (
-        *_of_loadgen(driver),
-        *_of_queries(driver),
+    timing = (
         *_of_window(driver),
         *_of_client(driver),
         *_of_host("before", calibration_before),
         *_of_host("after", calibration_after),
-        *_of_platform(usage, limit_ns),
+        *_of_platform(usage, lag_limit_ns(median_service_ns)),
     )
+    # Accuracy mode measures answers, not time: what only delays them is no reason (inference_rules, accuracy mode).
+    reasons = (*_of_loadgen(driver), *_of_queries(driver), *(timing if driver.mode != "accuracy" else ()))
     return Validity(not reasons, reasons, tries)
 
 
@@ -93,6 +98,25 @@ def host_limited(mean_ms: float | None, quota_ms: float | None) -> Reason | None
         f"mean forward {mean_ms:.1f} ms, {mean_ms / quota_ms - 1:+.0%} against the 20 ms quota's {quota_ms:.1f} ms"
     )
     return Reason("host_limited", evidence, "measure with fewer environments (--concurrency)", transient=True)
+
+
+def accuracy_below_target(
+    metric: str, value: float | None, reference: float | None, target_ratio: float, unknown: str | None = None
+) -> Reason | None:
+    """A reason when an accuracy run missed MLPerf's target, relative to the FP32 reference, or cannot tell.
+
+    `unknown` says why a figure is missing.
+    """
+    if value is None or not reference:
+        return Reason("accuracy_unknown", unknown or "no figure", "measure images with labels", transient=False)
+    if value / reference >= target_ratio - ROUNDING:
+        return None
+    evidence = (
+        f"{metric} {value:.4f} is {value / reference:.2%} of the FP32 reference's {reference:.4f}, "
+        f"target {target_ratio:.0%}"
+    )
+    next_step = "look for lost queries; else compare the engine's answers in output/ with the reference's"
+    return Reason("accuracy_below_target", evidence, next_step, transient=False)
 
 
 def lag_limit_ns(median_service_ns: int | None) -> int:

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 import csv
+import io
 from pathlib import Path
 from typing import Any, Final
 
+from serverless_mlperf.files import write_whole
 from serverless_mlperf.percentiles import LEVELS, level_name
 from serverless_mlperf.report.results import CellResult
 
@@ -44,6 +46,10 @@ OUR_COLUMNS: Final = (
     "ap",
     "ap50",
     "accuracy_samples",
+    "accuracy_source",
+    "accuracy_reference",
+    "accuracy_ratio",
+    "accuracy_target_ratio",
     "tries",
     "calibration_before",
     "calibration_after",
@@ -68,12 +74,11 @@ OUR_COLUMNS: Final = (
 
 def write_results(path: Path, results: Sequence[CellResult]) -> None:
     """Write one row per run, whole or not at all; a figure without data is an empty field."""
-    partial = path.with_suffix(".partial")
-    with partial.open("w", newline="") as file:
-        writer = csv.DictWriter(file, (*SEED_COLUMNS, *OUR_COLUMNS), lineterminator="\n", extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(_row(result) for result in results)
-    partial.replace(path)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, (*SEED_COLUMNS, *OUR_COLUMNS), lineterminator="\n", extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(_row(result) for result in results)
+    write_whole(path, text.getvalue())
 
 
 def _row(result: CellResult) -> dict[str, Any]:

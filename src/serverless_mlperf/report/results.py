@@ -54,7 +54,22 @@ class CellResult:
     top5: float | None = None
     ap: float | None = None
     ap50: float | None = None
+    ap75: float | None = None
+    ap_small: float | None = None
+    """AP of objects below 32 x 32 pixels."""
+    ap_medium: float | None = None
+    ap_large: float | None = None
+    """AP of objects above 96 x 96 pixels."""
     accuracy_samples: int = 0
+    accuracy_source: str | None = None
+    """`accuracy log` (LoadGen's, in accuracy mode) or `outputs`."""
+    accuracy_reference: float | None = None
+    """Top-1 or AP of the same weights in FP32 in ONNX Runtime, over the whole data set."""
+    accuracy_ratio: float | None = None
+    """Top-1 or AP over the reference's; None with accuracy_reason."""
+    accuracy_target_ratio: float | None = None
+    """MLPerf's target for that ratio; a verdict in accuracy mode alone."""
+    accuracy_reason: str | None = None
     reasons: tuple[str, ...] = ()
     calibration_before: float | None = None
     calibration_after: float | None = None
@@ -79,5 +94,5 @@ class CellResult:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Read `to_dict` back; keys of later schemas are ignored."""
+        """Read `to_dict` back; keys of later schemas are ignored. Raises ValueError when it is not one."""
         return TypeAdapter(cls).validate_python(values)

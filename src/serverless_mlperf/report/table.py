@@ -57,6 +57,7 @@ def _our_lines(result: CellResult) -> tuple[str, ...]:
         f"  CPU per query: function {_ms(r.function_cpu_ms)}, platform {_ms(r.platform_cpu_ms)}, "
         f"client {_ms(r.client_cpu_ms)}; billed {_ms(r.billed_ms_mean)}, memory {_text(r.max_memory_mib)} MiB",
         f"  lost {r.lost}, duplicates {r.duplicates}, errors {r.errors}; {_accuracy(r)}",
+        f"  {_against_reference(r)}",
         f"  host delivered {_percent(r.calibration_before)} of its CPU before, {_percent(r.calibration_after)} after; "
         f"tries {r.tries}",
         *(waterfall_lines(r.waterfall) if r.waterfall else ()),
@@ -81,9 +82,22 @@ def _verdict(result: CellResult) -> str:
 
 
 def _accuracy(result: CellResult) -> str:
+    images = f"over {result.accuracy_samples} images"
     if result.task == "classification":
-        return f"Top-1 {_number(result.top1, 3)}, Top-5 {_number(result.top5, 3)} over {result.accuracy_samples} images"
-    return f"AP {_number(result.ap, 3)}, AP50 {_number(result.ap50, 3)} over {result.accuracy_samples} images"
+        return f"Top-1 {_number(result.top1, 3)}, Top-5 {_number(result.top5, 3)} {images}"
+    return f"AP {_number(result.ap, 3)}, AP50 {_number(result.ap50, 3)} {images}"
+
+
+def _against_reference(result: CellResult) -> str:
+    """Where the accuracy comes from, and its ratio to the reference's with MLPerf's target, or why there is none."""
+    source = "accuracy from " + ("LoadGen's log" if result.accuracy_source == "accuracy log" else "the outputs")
+    if result.accuracy_ratio is None:
+        return f"{source}; no ratio to the FP32 reference: {result.accuracy_reason or 'none was computed'}"
+    metric = "Top-1" if result.task == "classification" else "AP"
+    return (
+        f"{source}: {result.accuracy_ratio:.2%} of the FP32 reference's {metric} "
+        f"{_number(result.accuracy_reference, 4)}, MLPerf's target {_percent(result.accuracy_target_ratio)}"
+    )
 
 
 def _score(result: CellResult) -> str:

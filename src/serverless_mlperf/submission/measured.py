@@ -1,18 +1,16 @@
 """Results folders as values: the experiments, and every whole run in them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-import json
 from pathlib import Path
 from typing import Any
-
-from pydantic import ValidationError
 
 from serverless_mlperf.errors import InputError, RunError
 from serverless_mlperf.mlperf.logs import read_detail
 from serverless_mlperf.mlperf.spec import DriverResult, load_result
 from serverless_mlperf.report.results import CellResult
 from serverless_mlperf.store import EXPERIMENT, ResultsFolder
+from serverless_mlperf.tries import Try, read_json
 from serverless_mlperf.workloads import ENGINE_AND_FORMATS, TASKS, Cell
 
 
@@ -20,12 +18,24 @@ from serverless_mlperf.workloads import ENGINE_AND_FORMATS, TASKS, Cell
 class Experiment:
     """experiment.json."""
 
-    path: Path
+    folder: ResultsFolder
     started: str
-    settings: Mapping[str, Any]
-    environment: Mapping[str, Any]
-    """Host, versions and digests."""
     cells: tuple[Cell, ...]
+
+    @property
+    def path(self) -> Path:
+        """Of the results folder."""
+        return self.folder.path
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The configuration as JSON."""
+        return self.folder.settings
+
+    @property
+    def environment(self) -> Mapping[str, Any]:
+        """Host, versions and digests."""
+        return self.folder.environment
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +46,14 @@ class MeasuredRun:
     cell: Cell
     folder: Path
     driver: DriverResult
-    valid: bool
     reasons: tuple[str, ...]
     """Why it is INVALID."""
     result: CellResult
+
+    @property
+    def valid(self) -> bool:
+        """The verdict."""
+        return self.result.valid
 
     @property
     def logs(self) -> Path:
@@ -68,18 +82,16 @@ def read_experiments(paths: Sequence[Path]) -> list[Experiment]:
 
 def read_runs(experiments: Sequence[Experiment]) -> list[MeasuredRun]:
     """Every whole run, oldest first; a run that was cut off does not count. Raises InputError where one is damaged."""
-    return [run for experiment in experiments for cell in experiment.cells for run in _runs(experiment, cell)]
+    found = (_run(e, cell, each) for e in experiments for cell in e.cells for each in e.folder.tries(cell.name))
+    return [run for run in found if run is not None]
 
 
 def _experiment(path: Path) -> Experiment:
-    ResultsFolder.open(path)  # says what is wrong with a folder that is none
-    content = json.loads((path / EXPERIMENT).read_text())
+    folder = ResultsFolder.open(path)
     try:
-        settings, environment = dict(content["settings"]), dict(content["environment"])
-        return Experiment(
-            path, str(content["started"]), settings, environment, tuple(_cell(str(name)) for name in content["cells"])
-        )
-    except (KeyError, TypeError, ValueError) as error:
+        started = str(read_json(path / EXPERIMENT)["started"])
+        return Experiment(folder, started, tuple(_cell(name) for name in folder.cells))
+    except (KeyError, ValueError) as error:
         raise InputError(f"{path / EXPERIMENT}: is damaged ({error}); give another results folder") from error
 
 
@@ -94,27 +106,13 @@ def _cell(name: str) -> Cell:
     raise ValueError(f"no cell: {name!r}")
 
 
-def _runs(experiment: Experiment, cell: Cell) -> Iterator[MeasuredRun]:
-    folder = experiment.path / "cells" / cell.name
-    numbered = {int(run.name[4:]): run for run in folder.glob("run-*") if run.name[4:].isdecimal()}
-    for number in sorted(numbered):
-        run = _run(experiment, cell, numbered[number])
-        if run is not None:
-            yield run
-
-
-def _run(experiment: Experiment, cell: Cell, folder: Path) -> MeasuredRun | None:
-    """A run folder as a value; None for one without a driver's account, a verdict and, written last, a summary."""
-    files = [folder / name for name in ("driver.json", "validity.json", "summary.json")]
-    if not all(file.is_file() for file in files):
+def _run(experiment: Experiment, cell: Cell, each: Try) -> MeasuredRun | None:
+    """A whole try as a value; None for one that was cut off."""
+    if each.result is None:
         return None
     try:
-        driver = load_result(files[0].read_bytes())
-        validity, summary = (json.loads(file.read_text()) for file in files[1:])
-        valid = validity["verdict"] == "VALID"
-        reasons = tuple(f"{reason['code']}: {reason['evidence']}" for reason in validity["reasons"])
-        result = CellResult.from_dict(summary)
-    except (InputError, ValidationError, OSError, ValueError, KeyError, TypeError) as error:
-        first = str(error).splitlines()[0]
-        raise InputError(f"{folder}: is damaged ({first}); measure the cell again, or leave it out") from error
-    return None if driver.aborted else MeasuredRun(experiment, cell, folder, driver, valid, reasons, result)
+        driver = load_result((each.folder / "driver.json").read_bytes())
+        reasons = [f"{r['code']}: {r['evidence']}" for r in read_json(each.folder / "validity.json")["reasons"]]
+    except (InputError, OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{each.folder}: is damaged ({error}); measure the cell again, or leave it out") from error
+    return None if driver.aborted else MeasuredRun(experiment, cell, each.folder, driver, tuple(reasons), each.result)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from serverless_mlperf.errors import InputError
+from serverless_mlperf.provenance import flattened
 from serverless_mlperf.submission.choice import Entry
 from serverless_mlperf.submission.measured import Experiment
 
@@ -12,8 +13,8 @@ _OF_SYSTEM: Final = ("platform", "transport", "payload", "precision", "threads",
 _OF_RESULT: Final = ("dataset", "seed")
 """Settings that make another workload."""
 _OF_ENVIRONMENT: Final = ("host", "models", "packages")
-_MAY_DIFFER: Final = frozenset({"host.revision"})
-"""The digests of the packages and models say what matters of the code."""
+_MAY_DIFFER: Final = frozenset({"host.revision", "host.memory_mib"})
+"""The digests of packages and models say what matters of the code; a kernel keeps more or less memory to itself."""
 
 
 def check_one_result(entry: Entry) -> None:
@@ -51,14 +52,4 @@ def _settings(experiment: Experiment, names: Sequence[str]) -> Iterator[tuple[st
 
 
 def _environment(experiment: Experiment) -> Iterator[tuple[str, Any]]:
-    for name in _OF_ENVIRONMENT:
-        yield from _flat(experiment.environment.get(name, {}), f"{name}.")
-
-
-def _flat(values: Any, prefix: str) -> Iterator[tuple[str, Any]]:
-    """Nested keys joined by dots; lists are values."""
-    if not isinstance(values, Mapping):
-        yield prefix[:-1], values
-        return
-    for name, value in values.items():
-        yield from _flat(value, f"{prefix}{name}.")
+    yield from flattened({name: experiment.environment.get(name, {}) for name in _OF_ENVIRONMENT})

@@ -1,5 +1,6 @@
 """Queries and replies become records."""
 
+import base64
 from typing import Any
 
 import pytest
@@ -68,6 +69,73 @@ def test_clocks_that_disagree_never_give_negative_phases() -> None:
     assert record.phases_ns is not None
     assert min(record.phases_ns.values()) == 0
     assert clamped
+
+
+def _invoked(sut: dict[str, Any] | None = None, begun_ns: int = 1_050, log: str = "") -> Query:
+    """A query of `invoke`: refused for a while, then asked at 1,150, answered at 2,100."""
+    query = _query(SUT if sut is None else sut)
+    query.begun_ns = begun_ns
+    body = {"sut": SUT if sut is None else sut}
+    query.reply = Reply(query.key, True, body, asked_ns=1_150, noticed_ns=2_100, fetched_ns=2_150, log_result=log)
+    return query
+
+
+def test_phases_around_a_response_add_up() -> None:
+    """Client, network and function follow each other without a gap but the one inside the function."""
+    record, clamped = make_record(_invoked(), {})
+    assert record.phases_ns == {
+        "client_wait": 50,
+        "throttled": 100,
+        "request": 150,
+        "fetch": 100,
+        "forward": 400,
+        "notice": 200,
+        "collect": 50,
+    }
+    in_function = SUT["finish_ns"] - SUT["start_ns"] - 500
+    assert sum(record.phases_ns.values()) + in_function == record.latency_ns
+    assert not clamped
+
+
+@pytest.mark.parametrize(("shift", "request_ns", "notice_ns"), [(-500, 0, 350), (900, 350, 0)])
+def test_clock_of_the_function_cannot_change_the_sum(shift: int, request_ns: int, notice_ns: int) -> None:
+    """What two clocks do not agree on moves between before and after, and the record counts as clamped."""
+    moved = {**SUT, "start_ns": SUT["start_ns"] + shift, "finish_ns": SUT["finish_ns"] + shift}
+    record, clamped = make_record(_invoked(moved), {})
+    assert record.phases_ns is not None
+    assert (record.phases_ns["request"], record.phases_ns["notice"], clamped) == (request_ns, notice_ns, True)
+
+
+def test_function_error_has_no_phases_of_the_function() -> None:
+    """Where the function has not said when it ran, before and after it are unknown."""
+    query = _invoked({})
+    query.verdict, query.error = "error", "function error: ValueError: no good"
+    record, clamped = make_record(query, {})
+    assert (record.phases_ns, clamped) == ({"client_wait": 50, "throttled": 100, "collect": 50}, False)
+
+
+def _log(request_id: str) -> str:
+    line = (
+        f"REPORT RequestId: {request_id}\tDuration: 12.30 ms\tBilled Duration: 13 ms\tMemory Size: 512 MB\t"
+        "Max Memory Used: 80 MB\tInit Duration: 300.50 ms\t\n"
+    )
+    return base64.b64encode(line.encode()).decode()
+
+
+def test_report_beside_the_result_is_recorded() -> None:
+    """What Lambda billed is in the record of the same invocation, without asking the platform."""
+    record, _ = make_record(_invoked(log=_log("q1")), {})
+    assert (record.duration_ms, record.billed_ms, record.max_memory_mib, record.init_ms) == (12.3, 13, 80, 300.5)
+    other, _ = make_record(_invoked(log=_log("q2")), {})
+    assert (other.duration_ms, other.billed_ms, other.max_memory_mib, other.init_ms) == (None, None, None, None)
+
+
+def test_report_names_an_invocation_that_failed() -> None:
+    """A function that died told nothing of itself; Lambda names it and what it cost."""
+    query = _invoked({}, log=_log("q1"))
+    query.verdict = "error"
+    record, _ = make_record(query, {})
+    assert (record.request_id, record.billed_ms, record.cold) == ("q1", 13, None)
 
 
 def test_unknown_delivery_leaves_its_phases_out() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 import json
+import os
 from pathlib import Path
 import signal
 import subprocess
@@ -11,7 +12,7 @@ from typing import Any, get_args
 from mlperf_specs import fake_spec
 import pytest
 
-from serverless_mlperf.errors import InputError, RunError
+from serverless_mlperf.errors import CutOffError, InputError, RunError
 from serverless_mlperf.mlperf.launch import run_process
 from serverless_mlperf.mlperf.logs import read_detail
 from serverless_mlperf.mlperf.spec import DriverResult, Mode, RunSpec, Scenario, dump_spec, load_result
@@ -226,7 +227,7 @@ def test_accuracy_mode_issues_every_sample_once(tmp_path: Path) -> None:
     result, records, _ = measure(fake_spec(tmp_path, mode="accuracy", performance_sample_count=7))
     log = json.loads((tmp_path / "loadgen" / "mlperf_log_accuracy.json").read_text())
     assert sorted(entry["qsl_idx"] for entry in log) == list(range(20))
-    assert {entry["data"] for entry in log if entry["qsl_idx"] == 2} == {"00000040"}
+    assert {entry["data"] for entry in log if entry["qsl_idx"] == 2} == {"0000803F" + 4 * "000080BF"}
     assert sorted(record.sample_index for record in records) == list(range(20))
     assert result.loadgen_validity is None
     assert verdict(result).valid
@@ -275,6 +276,45 @@ def test_exception_in_the_parent_ends_the_run(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run_process(fake_spec(tmp_path, fake={"loss": 1.0}, timeout_s=600), interrupt)
     assert load_result((tmp_path / "driver.json").read_bytes()).aborted == "SIGINT"
+
+
+def test_end_of_the_platform_ends_the_run_at_once(tmp_path: Path) -> None:
+    """When the lifeline becomes readable the run is cut off, however long its queries would be waited for."""
+    lifeline, other_end = os.pipe()
+
+    def cut(event: Mapping[str, Any]) -> None:
+        if event["event"] == "progress":
+            os.close(other_end)
+
+    try:
+        with pytest.raises(CutOffError, match="the platform ended"):
+            run_process(fake_spec(tmp_path, fake={"loss": 1.0}, timeout_s=600), cut, lifeline)
+    finally:
+        os.close(lifeline)
+    assert load_result((tmp_path / "driver.json").read_bytes()).aborted == "SIGINT"
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_killed_run_is_cut_off(tmp_path: Path, number: signal.Signals) -> None:
+    """A run whose process is ended from outside is cut off, which is not the same as failed."""
+    begun: list[int] = []
+
+    def kill(event: Mapping[str, Any]) -> None:
+        if event["event"] == "progress" and not begun:
+            (pid,) = children()
+            begun.append(pid)
+            os.kill(pid, number)
+
+    with pytest.raises(CutOffError, match="ended without a result"):
+        run_process(fake_spec(tmp_path, fake={"loss": 1.0}, timeout_s=600), kill)
+    assert children() == []
+
+
+def children() -> list[int]:
+    """Processes of runs below this one."""
+    path = Path(f"/proc/self/task/{os.getpid()}/children")
+    pids = [int(pid) for pid in path.read_text().split()]
+    return [pid for pid in pids if b"mlperf.process" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 def test_failed_warm_up_says_why(tmp_path: Path) -> None:

@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 
 from serverless_mlperf.mlperf.spec import DriverResult, Scenario
-from serverless_mlperf.mlperf.verdict import lag_limit_ns, late_limit_ns, verdict, write_validity
+from serverless_mlperf.mlperf.verdict import (
+    accuracy_below_target,
+    lag_limit_ns,
+    late_limit_ns,
+    verdict,
+    write_validity,
+)
 from serverless_mlperf.platforms.base import PlatformUsage
 
 CLEAN = DriverResult("r", "Offline", "performance", asked=100, issued=100, ok=100, loadgen_validity="VALID")
@@ -73,6 +79,13 @@ def test_slow_host_invalidates_for_now(before: float, after: float, code: str) -
     assert validity.transient
 
 
+def test_accuracy_mode_is_not_judged_by_time() -> None:
+    """A slow host, a late client or a cold start change no answer; a lost query does."""
+    slow = replace(CLEAN, mode="accuracy", loadgen_validity=None, cold=1, handover_p99_ns=10**9)
+    assert verdict(slow, 0.2, 0.2, PlatformUsage(loop_lag_p99_ns=10**9)).valid
+    assert [reason.code for reason in verdict(replace(slow, timeouts=1)).reasons] == ["lost"]
+
+
 def test_lag_is_judged_by_the_service_time() -> None:
     """5 ms, or 5 % of the median service time where that is more."""
     assert lag_limit_ns(None) == lag_limit_ns(100_000_000) == 5_000_000
@@ -90,6 +103,40 @@ def test_one_lasting_reason_makes_another_try_useless() -> None:
 def test_accuracy_run_needs_no_loadgen_verdict() -> None:
     """LoadGen gives none in accuracy mode."""
     assert verdict(replace(CLEAN, mode="accuracy", loadgen_validity=None)).valid
+
+
+@pytest.mark.parametrize(
+    ("value", "reference", "target_ratio"),
+    [(0.7024640, 0.7168, 0.98), (343 / 380, 350 / 380, 0.98), (0.99 * 0.247, 0.247, 0.99), (0.9, 0.8, 0.98)],
+)
+def test_target_is_met_when_it_is_reached(value: float, reference: float, target_ratio: float) -> None:
+    """98 % of 71.68 % is enough, as is 343 of 350 whatever rounding makes of it, and more than the reference."""
+    assert accuracy_below_target("Top-1", value, reference, target_ratio) is None
+
+
+@pytest.mark.parametrize(("value", "target_ratio"), [(342 / 380, 0.98), (0.0, 0.98), (346 / 380, 0.99)])
+def test_missed_target_invalidates(value: float, target_ratio: float) -> None:
+    """One image too few of 350 makes the run INVALID, for good: another try would answer the same."""
+    reason = accuracy_below_target("Top-1", value, 350 / 380, target_ratio)
+    validity = verdict(CLEAN).with_reason(reason)
+    assert not validity.valid
+    assert not validity.transient
+    assert [each.code for each in validity.reasons] == ["accuracy_below_target"]
+    assert "Top-1" in validity.reasons[0].evidence
+    assert f"target {target_ratio:.0%}" in validity.reasons[0].evidence
+
+
+@pytest.mark.parametrize(("value", "reference"), [(None, 0.5), (0.5, None), (0.5, 0.0), (None, None)])
+def test_unknown_accuracy_is_not_valid(value: float | None, reference: float | None) -> None:
+    """Where one of the two figures is missing, the target is not met; the reason is the one given."""
+    reason = accuracy_below_target("AP", value, reference, 0.99, "none of the samples has an object")
+    assert reason is not None
+    assert (reason.code, reason.evidence) == ("accuracy_unknown", "none of the samples has an object")
+
+
+def test_no_reason_changes_nothing() -> None:
+    """A verdict without a further reason is the same verdict."""
+    assert verdict(CLEAN).with_reason(None) == verdict(CLEAN)
 
 
 def test_validity_file_reads_as_words(tmp_path: Path) -> None:

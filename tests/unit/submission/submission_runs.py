@@ -15,6 +15,7 @@ from serverless_mlperf.platforms.base import Target
 from serverless_mlperf.report.results import CellResult
 from serverless_mlperf.store import ResultsFolder
 from serverless_mlperf.submission.command import Request
+from serverless_mlperf.tries import write_json
 from serverless_mlperf.workloads import Cell
 
 CELL = Cell("classification", "ie-ir", 3008)
@@ -137,9 +138,10 @@ def _measure(folder: Path, cell: Cell, mode: Mode, samples: int) -> None:
     driver = run_process(spec, lambda _: None)
     figures = {**driver.loadgen, **({"result_samples_per_second": 100.0} if mode != "accuracy" else {})}
     (folder / "driver.json").write_bytes(dump_result(replace(driver, loadgen=figures)))
+    (folder / "queries.jsonl").rename(folder / "records.jsonl")
     write_validity(folder / "validity.json", Validity(True, ()))
     result = _result(cell, driver, 0.75 if mode == "accuracy" else None)
-    ResultsFolder.write_json(folder / "summary.json", result.to_dict())
+    write_json(folder / "summary.json", result.to_dict())
 
 
 def _result(cell: Cell, driver: DriverResult, top1: float | None) -> CellResult:

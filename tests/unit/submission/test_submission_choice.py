@@ -163,10 +163,18 @@ def test_sweep_is_refused(results: Results, tmp_path: Path) -> None:
     assert "--sweep" in refused(results, tmp_path)
 
 
-@pytest.mark.parametrize("name", ["driver.json", "validity.json", "summary.json"])
-def test_damaged_run_is_one_line(results: Results, tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["validity.json", "summary.json", "records.jsonl"])
+def test_run_with_a_damaged_verdict_does_not_count(results: Results, tmp_path: Path, name: str) -> None:
+    """It was cut off, as far as anybody can tell: it is missing."""
+    path = results.run("accuracy") / name
+    path.write_bytes(path.read_bytes()[:-2])
+    assert "Offline: accuracy; " in refused(results, tmp_path)
+
+
+@pytest.mark.parametrize(("name", "text"), [("driver.json", "{"), ("validity.json", '{"verdict": "INVALID"}')])
+def test_damaged_run_is_one_line(results: Results, tmp_path: Path, name: str, text: str) -> None:
     """A file that is no longer what was written names its folder."""
-    (results.run("accuracy") / name).write_text("{")
+    (results.run("accuracy") / name).write_text(text)
     assert refused(results, tmp_path).startswith(f"{results.path}/cells/{CELL.name}/run-2: is damaged (")
 
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 import json
 import os
 from pathlib import Path
+import signal
 import socket
 import subprocess
 import sys
@@ -62,10 +63,15 @@ class Child:
 
 
 class ControllerClient:
-    """Starts the controller process and talks to it; used on one event loop."""
+    """Starts the controller process and talks to it; used on one event loop.
+
+    Without its controller there are no environments: when it ends unasked, `lost` says how.
+    """
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
+        self.lost: asyncio.Future[str] = self._loop.create_future()
+        self._telling: asyncio.Future[None] | None = None
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._socket.setblocking(False)
         with theirs:
@@ -159,12 +165,19 @@ class ControllerClient:
         if not message:
             self._loop.remove_reader(self._socket)
             self._fail_all("controller process ended")
+            self._telling = asyncio.ensure_future(self._tell_loss())
             return
         verb, key, *rest = json.loads(message)
         if child := self._children.get(key):
             self._verbs[verb](child, *rest)
             if child.ended.done():
                 del self._children[key]
+
+    async def _tell_loss(self) -> None:
+        status = await asyncio.to_thread(self._process.wait)
+        how = f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
+        if not self.lost.done():
+            self.lost.set_result(f"controller process {self._process.pid} ended ({how}), and all environments with it")
 
     def _on_failed(self, child: Child, why: str) -> None:
         _on_ended_once(child, Exit(127, f"not started: {why}"))

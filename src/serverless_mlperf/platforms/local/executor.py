@@ -27,15 +27,21 @@ class LocalExecutor:
     def __init__(self, endpoint_url: str, work_dir: Path, retry_delays_s: Sequence[float] = RETRY_DELAYS_S) -> None:
         self._uid = sandbox_uid()
         cores = tuple(sorted(os.sched_getaffinity(0)))
-        self._scratch_dir = scratch_folder(work_dir, self._uid)
+        self._scratch = scratch_folder(work_dir, self._uid)
         self._controller = ControllerClient()
         # Made while the first function is still being deployed.
-        self._runtime: asyncio.Future[Runtime] = asyncio.ensure_future(asyncio.to_thread(prepare_runtime, self._uid))
-        sandbox = Sandbox(endpoint_url, self._scratch_dir, self._uid, cores)
-        workshop = Workshop(sandbox, self._controller, Artefacts(), self._runtime)
+        self._runtime: asyncio.Future[Runtime] = asyncio.ensure_future(prepare_runtime(self._uid))
+        sandbox = Sandbox(endpoint_url, self._scratch, self._uid, cores)
+        self._artefacts = Artefacts()
+        workshop = Workshop(sandbox, self._controller, self._artefacts, self._runtime)
         self._scheduler = Scheduler(workshop, len(cores))
         self._events = EventQueue(self._scheduler.submit, retry_delays_s)
         self._closed = False
+
+    @property
+    def lost(self) -> "asyncio.Future[str]":
+        """Done, with the reason, when nothing can be run any more."""
+        return self._controller.lost
 
     async def invoke(self, spec: FunctionSpec, payload: bytes, *, log_tail: bool = False) -> Invocation:
         """Invoke and wait for the answer.
@@ -82,10 +88,12 @@ class LocalExecutor:
             return
         self._closed = True
         self._events.close()
+        # Environments may be waiting for what is still being made.
+        self._runtime.cancel()
+        await asyncio.gather(self._runtime, self._artefacts.close(), return_exceptions=True)
         await self._scheduler.close()
         await self._controller.close()
-        await asyncio.wait([self._runtime])
-        await asyncio.to_thread(shutil.rmtree, self._scratch_dir, ignore_errors=True)
+        await asyncio.to_thread(shutil.rmtree, self._scratch, ignore_errors=True)
 
     def _check_open(self) -> None:
         if self._closed:

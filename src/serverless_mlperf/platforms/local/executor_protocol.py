@@ -1,5 +1,6 @@
 """The seam between the front (S3, SQS, Lambda control) and what runs functions."""
 
+import asyncio
 from typing import Any, Protocol
 
 from serverless_mlperf.platforms.local.model import FunctionSpec, Invocation
@@ -10,6 +11,10 @@ class Executor(Protocol):
 
     `submit_event`, `reports` and `status` return at once.
     """
+
+    @property
+    def lost(self) -> "asyncio.Future[str]":
+        """Done, with the reason, when nothing can be run any more."""
 
     async def invoke(self, spec: FunctionSpec, payload: bytes, *, log_tail: bool = False) -> Invocation:
         """Invoke and wait for the answer; raises ThrottledError at the reserved concurrency."""

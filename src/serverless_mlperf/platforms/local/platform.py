@@ -1,29 +1,27 @@
 """The embedded platform as an experiment sees it: starts the server, deploys functions, ends with everything gone."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields
-import json
 import math
-import os
 from pathlib import Path
-import select
-import signal
-import subprocess
 import sys
 from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import quote
 
-from serverless_mlperf.errors import HostError, PlatformError
+from serverless_mlperf.errors import CutOffError, InputError, PlatformError
+from serverless_mlperf.host import host_cores
 from serverless_mlperf.platforms.base import FunctionConfig, PlatformUsage, Report, Target
 from serverless_mlperf.platforms.local.control import LAMBDA_FUNCTIONS, ControlClient, notification_xml
 from serverless_mlperf.platforms.local.model import ACCOUNT_ID, REGION, cpu_share
+from serverless_mlperf.platforms.local.server_process import ServerProcess
 
-START_DEADLINE_S: Final = 30
-STOP_DEADLINE_S: Final = 4
 HANDLER: Final = "serverless_mlperf_sut.handler.lambda_handler"
 HOST_RESERVE_VCPU: Final = 0.25
 """Left for client, server and controller: the shares that run at once stay below the host's cores less this."""
+END_PATIENCE_S: Final = 0.5
+"""A process that is killed closes its connections a moment before it is gone."""
 
 
 def host_concurrency(memory_mib: int, cores: int) -> int:
@@ -31,25 +29,34 @@ def host_concurrency(memory_mib: int, cores: int) -> int:
     return max(1, math.floor((cores - HOST_RESERVE_VCPU) / cpu_share(memory_mib) + 1e-9))
 
 
+def check_concurrency(wanted: int | None, sizes_mib: Iterable[int]) -> None:
+    """Raise InputError when more environments of a size are asked than the host runs: a run would wait for them."""
+    cores = host_cores()
+    for memory_mib in sizes_mib:
+        most = host_concurrency(memory_mib, cores)
+        if wanted is not None and wanted > most:
+            raise InputError(
+                f"--concurrency {wanted}: {cores} cores run at most {most} environments of {memory_mib} MB at once; "
+                "give fewer, or leave it out"
+            )
+
+
 class LocalPlatform:
-    """Owns one server process on 127.0.0.1; implements platforms.base.Platform."""
+    """Owns one server process on 127.0.0.1; implements platforms.base.Platform.
+
+    A server that was killed is told of once, by a CutOffError; `upload` and `deploy` start a new one with the same
+    objects.
+    """
 
     def __init__(self, bucket: str) -> None:
         self._bucket = bucket
+        self._objects: dict[str, Path] = {}
         self._layers: dict[Path, str] = {}
-        self._server: subprocess.Popen[bytes] | None = None
-        self.endpoint_url = ""
+        self._server: ServerProcess | None = None
 
     def __enter__(self) -> Self:
-        command = [sys.executable, "-m", "serverless_mlperf.platforms.local.service", "--port", "0", "--parent-stdin"]
-        # A session of its own: Ctrl-C reaches the client alone, which then ends the server in order.
-        self._server = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True, env=_server_environment()
-        )
         try:
-            self.endpoint_url = f"http://127.0.0.1:{self._ready_port()}"
-            with self._control() as control:
-                control.request("PUT", f"/{self._bucket}")
+            self._running()
         except BaseException:
             self._stop()
             raise
@@ -60,14 +67,25 @@ class LocalPlatform:
     ) -> None:
         self._stop()
 
+    @property
+    def lifeline(self) -> int | None:
+        """The server's; None between two servers."""
+        return self._server.lifeline if self._server else None
+
+    @property
+    def server_pid(self) -> int | None:
+        """Process id of the server; None between two servers."""
+        return self._server.pid if self._server else None
+
     def upload(self, objects: Mapping[str, Path]) -> None:
-        """Put files under their keys into the bucket."""
-        with self._control() as control:
-            for key, path in objects.items():
-                control.request("PUT", f"/{self._bucket}/{quote(key)}", _content(path))
+        """Put files under their keys into the bucket, and keep them in mind for the next server."""
+        self._running()
+        self._objects.update(objects)
+        self._put(objects)
 
     def deploy(self, function: FunctionConfig) -> Target:
         """Create one function with its layer, trigger and completion queue; replaces one of the same name."""
+        endpoint_url = self._running().endpoint_url
         with self._control() as control:
             layer = self._layer(control, function.layer_zip)
             created = self._create(control, function, layer)
@@ -79,9 +97,9 @@ class LocalPlatform:
         return Target(
             platform="local",
             region=REGION,
-            s3_endpoint_url=self.endpoint_url,
-            lambda_endpoint_url=self.endpoint_url,
-            sqs_endpoint_url=self.endpoint_url,
+            s3_endpoint_url=endpoint_url,
+            lambda_endpoint_url=endpoint_url,
+            sqs_endpoint_url=endpoint_url,
             bucket=self._bucket,
             function_name=function.name,
             input_prefix=input_prefix,
@@ -92,11 +110,20 @@ class LocalPlatform:
         )
 
     def retire(self, target: Target) -> None:
-        """Remove the function with its environments, its trigger and its queue."""
-        with self._control() as control:
-            control.request("PUT", f"/{self._bucket}?notification", b"<NotificationConfiguration/>")
-            control.json("DELETE", f"{LAMBDA_FUNCTIONS}/{quote(target.function_name)}")
-            control.sqs("DeleteQueue", {"QueueUrl": target.queue_url})
+        """Remove the function with its environments, which are reaped then, its trigger and its queue.
+
+        When that fails the server is ended, and they with it; the error is raised nevertheless.
+        """
+        if self._server is None:
+            return  # it went with its server
+        try:
+            with self._control() as control:
+                control.request("PUT", f"/{self._bucket}?notification", b"<NotificationConfiguration/>")
+                control.json("DELETE", f"{LAMBDA_FUNCTIONS}/{quote(target.function_name)}")
+                control.sqs("DeleteQueue", {"QueueUrl": target.queue_url})
+        except PlatformError:
+            self._stop()
+            raise
 
     def observe(self, target: Target, since_ns: int, until_ns: int) -> tuple[list[Report], PlatformUsage]:
         """REPORT lines of the target's invocations so far; the server's CPU time and loop lag in a window of time."""
@@ -139,38 +166,43 @@ class LocalPlatform:
 
     def _artefact(self, path: Path) -> str:
         key = f"artefacts/{path.name}"
-        self.upload({key: path})
+        self._put({key: path})
         return key
 
-    def _control(self) -> ControlClient:
-        return ControlClient(self.endpoint_url)
+    def _put(self, objects: Mapping[str, Path]) -> None:
+        with self._control() as control:
+            for key, path in objects.items():
+                control.request("PUT", f"/{self._bucket}/{quote(key)}", _content(path))
 
-    def _ready_port(self) -> int:
-        stdout = self._server.stdout if self._server else None
-        readable, _, _ = select.select([stdout] if stdout else [], [], [], START_DEADLINE_S)
-        line = stdout.readline() if stdout and readable else b""
+    def _running(self) -> ServerProcess:
+        """The server, started if there is none."""
+        if self._server is None:
+            self._server = ServerProcess()
+            self._layers.clear()
+            with self._control() as control:
+                control.request("PUT", f"/{self._bucket}")
+            self._put(self._objects)
+        return self._server
+
+    @contextmanager
+    def _control(self) -> Iterator[ControlClient]:
+        """A connection to the server; raises CutOffError when that is dead or dies meanwhile."""
+        if self._server is None:
+            raise CutOffError("local platform: its server is not there any more")
         try:
-            return int(json.loads(line)["port"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise HostError(
-                f"local platform: the server did not start within {START_DEADLINE_S} s; see its messages"
-            ) from error
+            with ControlClient(self._server.endpoint_url) as control:
+                yield control
+        except PlatformError as error:
+            how = self._server.wait_end(END_PATIENCE_S)
+            if how is None:
+                raise
+            self._stop()
+            raise CutOffError(f"local platform: its server ended ({how}), and the environments with it") from error
 
     def _stop(self) -> None:
         server, self._server = self._server, None
-        if server is None:
-            return
-        if server.stdin:
-            server.stdin.close()
-        server.send_signal(signal.SIGTERM)
-        try:
-            server.wait(STOP_DEADLINE_S)
-        except subprocess.TimeoutExpired:
-            server.kill()  # its environments die with it: parent-death signal
-            server.wait()
-        finally:
-            if server.stdout:
-                server.stdout.close()
+        if server is not None:
+            server.stop()
 
 
 def _content(path: Path) -> bytes:
@@ -178,11 +210,6 @@ def _content(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise PlatformError(f"local platform: {path} cannot be uploaded ({error.strerror}); was it removed?") from error
-
-
-def _server_environment() -> dict[str, str]:
-    """The host's environment without credentials: nothing of AWS may reach a function."""
-    return {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
 
 
 def _report(row: Mapping[str, Any]) -> Report:

@@ -3,7 +3,7 @@
 Functions run as another user than root, who may not be able to read root's interpreter: then it is copied once.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 import hashlib
 from importlib.metadata import PackageNotFoundError, distribution
@@ -15,10 +15,13 @@ import sys
 import sysconfig
 from typing import Final
 
-from serverless_mlperf.cache import cache_dir
+from serverless_mlperf.cache import cache_section
 from serverless_mlperf.errors import HostError
+from serverless_mlperf.platforms.local.errand import end_with_server, run_errand
 from serverless_mlperf.platforms.local.storehouse import made_once, readable_by
 
+MAKE_DEADLINE_S: Final = 300
+_MODULE: Final = "serverless_mlperf.platforms.local.runtime"
 PYTHON: Final = f"python{sys.version_info.major}.{sys.version_info.minor}"
 DISTRIBUTIONS: Final = (
     "awslambdaric",
@@ -49,10 +52,40 @@ class Runtime:
     copied: bool
 
 
-def prepare_runtime(uid: int) -> Runtime:
-    """Find or make the runtime for a user; blocking (seconds when it is made); raises HostError."""
+async def prepare_runtime(uid: int) -> Runtime:
+    """Find or make the runtime for a user, in a process of its own: it takes seconds to make; raises HostError."""
     try:
-        site_dir = made_once(cache_dir() / "runtimes" / f"site-{_key(_versions())}", _make_site)
+        done = await run_errand(_MODULE, str(uid), deadline_s=MAKE_DEADLINE_S)
+    except TimeoutError:
+        raise HostError(f"runtime of the environments: not made within {MAKE_DEADLINE_S} s; try again") from None
+    if done.status:
+        raise HostError(done.reason or f"runtime of the environments: making it ended with status {done.status}")
+    sys.stderr.write(done.stderr)
+    python, library, site, copied = json.loads(done.stdout)
+    return Runtime(Path(python), Path(library) if library else None, Path(site), copied)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Make the runtime for the user with the id given, and print it as a JSON array."""
+    end_with_server()
+    try:
+        made = make_runtime(int(arguments[0]))
+    except HostError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    library = str(made.library_dir) if made.library_dir else None
+    sys.stdout.write(json.dumps((str(made.python), library, str(made.site_dir), made.copied)))
+    return 0
+
+
+def make_runtime(uid: int) -> Runtime:
+    """Find or make the runtime for a user; raises HostError.
+
+    Blocking: seconds when it is made, half a second to verify it, which happens once per server.
+    """
+    runtimes = cache_section("runtimes")
+    try:
+        site_dir = made_once(runtimes / f"site-{_key(_versions())}", _make_site)
         if not readable_by(site_dir, uid):
             raise HostError(
                 f"{site_dir}: not readable for uid {uid}, as which functions run; set SERVERLESS_MLPERF_CACHE"
@@ -62,7 +95,7 @@ def prepare_runtime(uid: int) -> Runtime:
             python = Path(getattr(sys, "_base_executable", sys.executable))
         if _installed_is_readable(python, uid):
             return Runtime(python, None, site_dir, False)
-        base = made_once(cache_dir() / "runtimes" / f"{PYTHON}-{_key({'python': sys.version})}", _make_interpreter)
+        base = made_once(runtimes / f"{PYTHON}-{_key({'python': sys.version})}", _make_interpreter)
     except OSError as error:
         raise HostError(f"runtime of the environments: cannot be made: {error}") from error
     return Runtime(base / "bin" / PYTHON, base / "lib", site_dir, True)
@@ -101,7 +134,7 @@ def _make_site(folder: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
     # Copies have new times, which make ordinary compiled files stale: twice the start-up time.
-    command = [sys.executable, "-S", "-s", "-m", "compileall", "-qq", "--invalidation-mode", "unchecked-hash"]
+    command = [sys.executable, "-P", "-S", "-s", "-m", "compileall", "-qq", "--invalidation-mode", "unchecked-hash"]
     subprocess.run([*command, str(folder)], check=False, env={}, capture_output=True)
     _make_public(folder)
 
@@ -132,3 +165,7 @@ def _versions() -> dict[str, str]:
 def _key(about: dict[str, str]) -> str:
     text = json.dumps({**about, "format": str(_FORMAT)}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -7,7 +7,8 @@ import shutil
 import tempfile
 from typing import Final
 
-from serverless_mlperf.cache import cache_dir
+from serverless_mlperf.cache import cache_section
+from serverless_mlperf.owner import is_leftover, this_process
 from serverless_mlperf.platforms.local.artefacts import Code
 from serverless_mlperf.platforms.local.controller_client import Launch, environment_nice
 from serverless_mlperf.platforms.local.model import REGION, FunctionSpec, cpu_share, visible_cores
@@ -138,11 +139,9 @@ def scratch_folder(work_dir: Path, uid: int) -> Path:
     if os.access(work_dir, os.W_OK) and reachable_by(work_dir / "environment", uid):
         parent = work_dir
     else:
-        parent = cache_dir() / "environments"
-        parent.mkdir(exist_ok=True)
-        parent.chmod(0o755)
+        parent = cache_section("environments")
         _remove_leftovers(parent)
-    scratch = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=parent))
+    scratch = Path(tempfile.mkdtemp(prefix=f"{this_process().mark}-", dir=parent))
     scratch.chmod(0o711)
     return scratch
 
@@ -150,6 +149,5 @@ def scratch_folder(work_dir: Path, uid: int) -> Path:
 def _remove_leftovers(parent: Path) -> None:
     """Remove folders of servers that were killed and could not do it themselves."""
     for folder in parent.iterdir():
-        pid = folder.name.partition("-")[0]
-        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+        if is_leftover(folder):
             shutil.rmtree(folder, ignore_errors=True)

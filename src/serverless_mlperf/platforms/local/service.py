@@ -5,12 +5,12 @@ import asyncio
 from collections.abc import Sequence
 import json
 import os
-from pathlib import Path
 import signal
 import sys
-import tempfile
 
-from serverless_mlperf.errors import BenchmarkError
+from serverless_mlperf.cache import cache_in_use
+from serverless_mlperf.errors import BenchmarkError, HostError
+from serverless_mlperf.owner import PREFIX, own_folder
 from serverless_mlperf.platforms.local.gateway.server import LocalServer
 
 
@@ -54,12 +54,15 @@ async def _serve(port: int, parent_stdin: bool) -> None:
         loop.add_signal_handler(number, ended.set)
     if parent_stdin:
         loop.add_reader(sys.stdin.fileno(), ended.set)
-    with tempfile.TemporaryDirectory(prefix="serverless-mlperf-") as folder:
-        Path(folder).chmod(0o755)  # functions run as another user when we are root
-        async with LocalServer(port, Path(folder), LocalExecutor) as server:
+    with cache_in_use(), own_folder(PREFIX) as folder:
+        folder.chmod(0o755)  # functions run as another user when we are root
+        async with LocalServer(port, folder, LocalExecutor) as server:
             sys.stdout.write(json.dumps({"port": server.port, "pid": os.getpid()}) + "\n")
             sys.stdout.flush()
+            server.lost.add_done_callback(lambda _: ended.set())
             await ended.wait()
+        if server.lost.done():
+            raise HostError(f"local platform: {server.lost.result()}; start it again")
 
 
 if __name__ == "__main__":

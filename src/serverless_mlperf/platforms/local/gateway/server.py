@@ -68,6 +68,11 @@ class LocalServer:
         self._probe = UsageProbe()
         self.port = 0
 
+    @property
+    def lost(self) -> "asyncio.Future[str]":
+        """Done, with the reason, when its executor cannot run anything any more."""
+        return self._executor.lost
+
     async def __aenter__(self) -> "LocalServer":
         try:
             self._listener, self._connections = await serve_http(self._handle, self._wanted_port)
