@@ -11,6 +11,7 @@ import typer
 from serverless_mlperf.commands.clean import clean
 from serverless_mlperf.commands.inputs import inputs
 from serverless_mlperf.commands.package import package
+from serverless_mlperf.commands.submission import submission
 from serverless_mlperf.errors import BenchmarkError, InputError
 from serverless_mlperf.interruption import Interruption
 from serverless_mlperf.workloads import MEMORY_MIB
@@ -218,7 +219,7 @@ def figures(
         typer.echo(str(path))
 
 
-for command in (inputs, package, clean):
+for command in (inputs, package, submission, clean):
     app.command()(command)
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from serverless_mlperf.cache import EXPERIMENT_LOCK, cache_dir
 from serverless_mlperf.errors import HostError
+from serverless_mlperf.hardware import describe_hardware
 
 PACKAGES: Final = (
     "serverless-mlperf",
@@ -42,6 +43,7 @@ def describe_host() -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: found for name in PACKAGES if (found := _version(name))},
         "revision": _revision(),
+        "hardware": describe_hardware(cache_dir()),
     }
 
 

@@ -25,8 +25,8 @@ def check_unchanged(then: Mapping[str, Any], now: Mapping[str, Any], where: Path
 
     Runs before and after such a change would not be comparable, whatever it is. Nested keys are joined by dots.
     """
-    before = dict(_flat({name: then.get(name) for name in now}))
-    after = dict(_flat(now))
+    before = dict(flattened({name: then.get(name) for name in now}))
+    after = dict(flattened(now))
     for name in sorted(before.keys() | after.keys()):
         old, new = before.get(name), after.get(name)
         if old != new and name not in _HARMLESS:
@@ -36,10 +36,11 @@ def check_unchanged(then: Mapping[str, Any], now: Mapping[str, Any], where: Path
             )
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flattened(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested keys joined by dots, with their values."""
     for name, value in values.items():
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
+            yield from flattened(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value
 

@@ -21,7 +21,7 @@ from pathlib import Path
 import sys
 import threading
 import time
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 import mlperf_loadgen as lg
@@ -29,6 +29,7 @@ import mlperf_loadgen as lg
 from serverless_mlperf.errors import BenchmarkError, RunError
 from serverless_mlperf.mlperf.query import Query, check_sut
 from serverless_mlperf.mlperf.settings import LoadGenSettings, log_settings, test_settings
+from serverless_mlperf.mlperf.spec import NETWORK_SUT
 from serverless_mlperf.records import QueryVerdict
 from serverless_mlperf.transports.base import Reply, Transport
 
@@ -64,10 +65,12 @@ class Driver:
         deadline_s: float,
         senders: int = 8,
         max_in_flight: int | None = None,
+        name: str = NETWORK_SUT,
     ) -> None:
         self._transport = transport
         self._encode = encode
         self._keys = keys
+        self._name = name
         self._deadline_ns = round(deadline_s * 1e9)
         self._free_senders = senders
         self._max_in_flight = max_in_flight or sys.maxsize
@@ -130,7 +133,8 @@ class Driver:
 
     def _start_test(self, settings: LoadGenSettings, folder: Path, audit_config: str, finished: asyncio.Event) -> None:
         try:
-            sut = lg.ConstructFastSUT(self._issue, _nothing)
+            # Of LoadGen's constructors the only one that takes a name; the others log PySUT or PyFastSUT.
+            sut = lg.ConstructQDL(self._issue, _nothing, lambda: self._name)
             library = lg.ConstructQSL(
                 settings.sample_count, settings.performance_sample_count, _nothing_to_load, _nothing_to_load
             )
@@ -142,9 +146,11 @@ class Driver:
             self._playing = False
             self._loop.call_soon_threadsafe(finished.set)
 
-    def _issue(self, ids: list[int], indices: list[int]) -> None:
+    def _issue(self, samples: list[Any]) -> None:
         try:
-            self._batches.append(Batch(ids, indices, time.time_ns(), time.perf_counter_ns()))
+            wall_ns, tick_ns = time.time_ns(), time.perf_counter_ns()
+            ids, indices = [sample.id for sample in samples], [sample.index for sample in samples]
+            self._batches.append(Batch(ids, indices, wall_ns, tick_ns))
             if not self._woken:
                 self._woken = True
                 self._loop.call_soon_threadsafe(self._accept)

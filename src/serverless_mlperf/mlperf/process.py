@@ -21,9 +21,10 @@ from serverless_mlperf.mlperf.driver import NO_AUDIT, Driver
 from serverless_mlperf.mlperf.logs import DetailLog, read_detail
 from serverless_mlperf.mlperf.responses import ENCODERS
 from serverless_mlperf.mlperf.settings import settings_of
-from serverless_mlperf.mlperf.spec import RunSpec, dump_result, load_spec
+from serverless_mlperf.mlperf.spec import NETWORK_SUT, RunSpec, dump_result, load_spec
 from serverless_mlperf.mlperf.verdict import verdict, write_validity
 from serverless_mlperf.mlperf.warmup import WarmUp
+from serverless_mlperf.platforms.base import Target
 from serverless_mlperf.transports.base import Reply
 from serverless_mlperf.transports.table import make_transport
 
@@ -60,18 +61,23 @@ class RunProcess:
         )
         try:
             await transport.open(self._deliver)
-            await self._warm(
-                WarmUp(
-                    transport,
-                    self._keys,
-                    spec.target.concurrency,
-                    len(spec.samples),
-                    spec.warmup,
-                    spec.warmup_at_once,
-                )
+            warm_up = WarmUp(
+                transport,
+                self._keys,
+                spec.target.concurrency,
+                len(spec.samples),
+                spec.warmup,
+                spec.warmup_at_once,
             )
+            await self._warm(warm_up)
             driver = Driver(
-                transport, ENCODERS[spec.task], self._keys, spec.timeout_s, spec.sends_at_once, spec.max_in_flight
+                transport,
+                ENCODERS[spec.task],
+                self._keys,
+                spec.timeout_s,
+                spec.sends_at_once,
+                spec.max_in_flight,
+                _name(spec.target, len(warm_up.served)),
             )
             detail = await self._measure(driver)
         finally:
@@ -165,6 +171,11 @@ def main() -> NoReturn:
 def _keys(run: str) -> Iterator[str]:
     """Keys of all queries of a run, warm-up ones first: `<run>-<8 digits>`."""
     return (f"{run}-{number:08d}" for number in range(100_000_000))
+
+
+def _name(target: Target, environments: int) -> str:
+    """The system's name in LoadGen's log; by MLPerf's rules a round trip to every node, which the warm-up was."""
+    return f"{NETWORK_SUT}: {target.function_name} on {target.platform}, {environments} environments answered"
 
 
 def _print_event(event: dict[str, Any]) -> None:

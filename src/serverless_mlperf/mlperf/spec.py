@@ -19,6 +19,8 @@ ComplianceTest = Literal["test01", "test04"]
 
 LOAD_SHARE: Final = 0.5
 """Server without a rate: this share of the capacity, where a queue of Poisson arrivals is still short."""
+NETWORK_SUT: Final = "Network SUT"
+"""What LoadGen's name of a system behind a network must hold (submission_checker, performance_check.network_check)."""
 SAMPLES_PER_QUERY: Final = 8
 """MultiStream (mlperf.conf: *.MultiStream.samples_per_query)."""
 

@@ -70,6 +70,13 @@ def test_clean_run_is_valid_and_complete(tmp_path: Path) -> None:
     assert '"Sample"' in (tmp_path / "loadgen" / "mlperf_log_trace.json").read_text()
 
 
+def test_system_is_named_as_one_behind_a_network(tmp_path: Path) -> None:
+    """LoadGen's log names the function and how many environments answered before the test, as network mode asks."""
+    measure(fake_spec(tmp_path))
+    name = read_detail(tmp_path / "loadgen").values["sut_name"]
+    assert name == "Network SUT: f on fake, 2 environments answered"
+
+
 SHORT: dict[Scenario, int] = {"SingleStream": 70, "MultiStream": 10, "Server": 60, "Offline": 50}
 EXPECTED: dict[Scenario, tuple[int, int]] = {
     "SingleStream": (70, 20),

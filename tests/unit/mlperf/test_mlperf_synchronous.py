@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from mlperf_specs import fake_spec
@@ -50,6 +51,11 @@ def body(environment: int, invocation: int) -> dict[str, Any]:
     return {"result": [[1, 1.0]], "sut": {**sut, "start_ns": 1, "finish_ns": 2}}
 
 
+def samples(number: int) -> list[SimpleNamespace]:
+    """What LoadGen hands over."""
+    return [SimpleNamespace(id=0, index=0)] * number
+
+
 async def ended(driver: Driver, queries: int) -> None:
     """Wait until so many queries have ended."""
     async with asyncio.timeout(DEADLINE_S):
@@ -63,9 +69,9 @@ def test_query_issued_while_the_only_sender_ends_is_sent() -> None:
     async def case() -> None:
         transport = Answering()
         driver = Driver(transport, ENCODERS["classification"], (f"r-{n:08d}" for n in count()), DEADLINE_S, senders=1)
-        transport.answered = lambda: driver._issue([0], [0]) if driver.done < 5 else None
+        transport.answered = lambda: driver._issue(samples(1)) if driver.done < 5 else None
         await transport.open(driver.receive)
-        driver._issue([0], [0])
+        driver._issue(samples(1))
         await ended(driver, 5)
         assert transport.peak == 1
 
@@ -79,7 +85,7 @@ def test_senders_bound_what_is_in_flight() -> None:
         transport = Answering()
         driver = Driver(transport, ENCODERS["classification"], (f"r-{n:08d}" for n in count()), DEADLINE_S, senders=3)
         await transport.open(driver.receive)
-        driver._issue([0] * 50, [0] * 50)
+        driver._issue(samples(50))
         await ended(driver, 50)
         assert transport.peak == driver.peak_in_flight == 3
         assert all(query.issued_ns <= query.begun_ns for query in driver.queries)
