@@ -21,7 +21,7 @@ from typing import Final
 import mlperf_loadgen as lg
 
 from serverless_mlperf.mlperf.driver import NO_AUDIT, Driver
-from serverless_mlperf.mlperf.responses import encode_class
+from serverless_mlperf.mlperf.responses import ENCODERS
 from serverless_mlperf.mlperf.settings import LoadGenSettings, log_settings, test_settings
 from serverless_mlperf.transports.base import Reply
 from serverless_mlperf.transports.fake import FakeTransport
@@ -65,7 +65,7 @@ def driven(queries: int, folder: Path) -> None:
 
     async def run() -> None:
         transport = NullTransport()
-        driver = Driver(transport, encode_class, (f"r-{n:08d}" for n in count()), deadline_s=600)
+        driver = Driver(transport, ENCODERS["classification"], (f"r-{n:08d}" for n in count()), deadline_s=600)
         await transport.open(driver.receive)
         await driver.run(settings(queries), folder, drain_s=0)
         assert driver.done == queries

@@ -1,29 +1,31 @@
-"""Accuracy of what a function answered, and the same answers in the bytes that MLPerf's own accuracy scripts read.
+"""Accuracy of answers as MLPerf's scripts compute it: from the bytes that LoadGen logs, in the scripts' own arithmetic.
 
-Results are the function's rows per sample: `[[class, probability], ...]`, best first, in classification, with the
-network's class 0..1000 (data-set class + 1); `[0, class, score, xmin, ymin, xmax, ymax]`, 0..1, in detection. A query
-without a result (lost, or an error record) is None and counts as wrong.
+Answers are responses as `mlperf.responses` encodes them, by sample index. Results are a function's rows; they are
+encoded first, so that one way leads to a score, wherever the answers were kept.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 import contextlib
 from dataclasses import dataclass
 import io
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from .datasets.base import Dataset, Sample
+from .errors import RunError
+from .mlperf.responses import BOX_FLOATS, ROW_ENCODERS, TOP, Rows
+from .workloads import Task
 
-Rows = Sequence[Sequence[float]]
 Results = Mapping[int, Rows | None]
-"""Sample index -> the function's rows."""
+"""Sample index -> the function's rows; None: lost, or an error record."""
+Answers = Mapping[int, bytes]
+"""Sample index -> response."""
 
-_NO_CLASS: Final = -1.0
-_NO_BOX: Final = (0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-"""A row of the function's form that can match nothing: an empty box of score 0."""
+_NOTHING: Final = "no sample was answered or lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,56 +35,87 @@ class ClassificationAccuracy:
     top1: float | None
     top5: float | None
     sample_count: int
-    missing_count: int
-    """Samples without a result, counted as wrong."""
     reason: str | None = None
+
+    @property
+    def value(self) -> float | None:
+        """What MLPerf's target is about: Top-1."""
+        return self.top1
 
 
 @dataclass(frozen=True, slots=True)
 class DetectionAccuracy:
-    """COCO's average precision: over IoU .50 to .95 (`ap`), and at .50; None with a reason."""
+    """COCO's average precision: over IoU .50 to .95 (`ap`), at .50 and .75, and over objects of three sizes.
+
+    Small is below 32 x 32 pixels, large above 96 x 96. All are None, with a reason, where there is no object to find;
+    of a size alone, where there is none of it.
+    """
 
     ap: float | None
     ap50: float | None
     sample_count: int
-    missing_count: int
-    """Samples without a result: their objects count as not found."""
     reason: str | None = None
+    ap75: float | None = None
+    ap_small: float | None = None
+    ap_medium: float | None = None
+    ap_large: float | None = None
+
+    @property
+    def value(self) -> float | None:
+        """What MLPerf's target is about: AP."""
+        return self.ap
+
+
+Accuracy = ClassificationAccuracy | DetectionAccuracy
+
+
+def score(dataset: Dataset, answers: Answers) -> Accuracy:
+    """Score the samples that `answers` names; others of the data set were not asked for. Raises RunError."""
+    return _score_classes(dataset, answers) if dataset.task == "classification" else _score_boxes(dataset, answers)
+
+
+def encoded(task: Task, results: Results) -> dict[int, bytes]:
+    """Results as answers."""
+    return {index: ROW_ENCODERS[task](index, rows) for index, rows in results.items()}
 
 
 def classification_accuracy(dataset: Dataset, results: Results) -> ClassificationAccuracy:
-    """Score the samples that `results` names; others of the data set were not asked for."""
-    missing = sum(rows is None for rows in results.values())
-    if not results:
-        return ClassificationAccuracy(None, None, 0, 0, "no sample was answered or lost")
-    ranks = [_rank(dataset.samples[index], rows or ()) for index, rows in results.items()]
-    top1, top5 = (sum(rank < limit for rank in ranks) / len(ranks) for limit in (1, 5))
-    return ClassificationAccuracy(top1, top5, len(ranks), missing)
-
-
-def _rank(sample: Sample, rows: Rows) -> int:
-    """Position of the right class in an answer; the length of the data set's classes if it is not there."""
-    answers = [int(row[0]) - 1 for row in rows]
-    return answers.index(sample.label) if sample.label in answers else 1000
+    """Top-1 and Top-5 of the samples that `results` names."""
+    return _score_classes(dataset, encoded("classification", results))
 
 
 def detection_accuracy(dataset: Dataset, results: Results) -> DetectionAccuracy:
-    """Score the samples that `results` names with pycocotools."""
-    missing = sum(rows is None for rows in results.values())
-    truth = ground_truth(dataset, results)
+    """Average precision over the samples that `results` names."""
+    return _score_boxes(dataset, encoded("object_detection", results))
+
+
+def _score_classes(dataset: Dataset, answers: Answers) -> ClassificationAccuracy:
+    if not answers:
+        return ClassificationAccuracy(None, None, 0, _NOTHING)
+    ranks = [_rank(dataset.samples[index], _table(index, data, TOP)) for index, data in answers.items()]
+    top1, top5 = (sum(rank < limit for rank in ranks) / len(ranks) for limit in (1, TOP))
+    return ClassificationAccuracy(top1, top5, len(ranks))
+
+
+def _rank(sample: Sample, table: NDArray[np.float32]) -> int:
+    """Position of the right class in an answer; TOP if it is not there."""
+    classes = [int(number) for number in table[0]]
+    return classes.index(sample.label) if sample.label in classes else TOP
+
+
+def _score_boxes(dataset: Dataset, answers: Answers) -> DetectionAccuracy:
+    truth = ground_truth(dataset, answers)
     if not truth["annotations"]:
-        reason = "none of the samples has an object" if results else "no sample was answered or lost"
-        return DetectionAccuracy(None, None, len(results), missing, reason)
-    found = [d for index, rows in results.items() for d in _detections(dataset.samples[index], rows or ())]
-    if not found:  # pycocotools cannot load an empty list
-        return DetectionAccuracy(0.0, 0.0, len(results), missing)
-    ap, ap50 = _average_precision(truth, found)
-    if ap < 0:  # pycocotools' mark for "no object to find", e.g. crowds only
-        return DetectionAccuracy(None, None, len(results), missing, "none of the samples has an object to find")
-    return DetectionAccuracy(ap, ap50, len(results), missing)
+        return DetectionAccuracy(None, None, len(answers), "none of the samples has an object" if answers else _NOTHING)
+    found = [d for index, data in answers.items() for d in _detections(index, dataset.samples[index], data)]
+    stats = _coco_stats(truth, found)
+    if stats[0] is None:  # crowds only, which pycocotools neither asks for nor counts
+        return DetectionAccuracy(None, None, len(answers), "none of the samples has an object to find")
+    ap, ap50, ap75, small, medium, large = stats
+    return DetectionAccuracy(ap, ap50, len(answers), None, ap75, small, medium, large)
 
 
-def ground_truth(dataset: Dataset, indices: Mapping[int, Any] | Sequence[int] | None = None) -> dict[str, Any]:
+def ground_truth(dataset: Dataset, indices: Iterable[int] | None = None) -> dict[str, Any]:
     """The data set (or the samples named) as a COCO annotation file's content, images in the order of the samples."""
     chosen = dataset.samples if indices is None else [dataset.samples[index] for index in sorted(indices)]
     boxes = [(sample, box) for sample in chosen for box in sample.boxes]
@@ -104,22 +137,33 @@ def ground_truth(dataset: Dataset, indices: Mapping[int, Any] | Sequence[int] | 
     }
 
 
-def _detections(sample: Sample, rows: Rows) -> list[dict[str, Any]]:
+def _table(index: int, data: bytes, columns: int) -> NDArray[np.float32]:
+    """A response as rows of numbers; raises RunError when it is none."""
+    if not data or len(data) % (4 * columns):
+        raise RunError(f"answer of sample {index}: {len(data)} bytes are no rows of {columns} float32; measure again")
+    table: NDArray[np.float32] = np.frombuffer(data, "<f4").reshape(-1, columns)
+    if not np.isfinite(table).all():
+        raise RunError(f"answer of sample {index}: holds NaN or infinity; measure again")
+    return table
+
+
+def _detections(index: int, sample: Sample, data: bytes) -> list[dict[str, Any]]:
+    """The boxes of an answer as pycocotools takes them, in pixels; scaled in float32, as accuracy-coco.py does."""
     if sample.width is None or sample.height is None:
         raise ValueError(f"sample {sample.key}: no width or height, so its boxes cannot be scaled")
-    scale_x, scale_y = sample.width, sample.height
+    table = _table(index, data, BOX_FLOATS)
+    if (table[:, 0] != index).any():
+        raise RunError(f"answer of sample {index}: its boxes name sample {int(table[0, 0])}; measure again")
+    ymin, xmin, ymax, xmax = table[:, 1:5].T * np.array([[sample.height, sample.width] * 2], np.float32).T
+    columns = (xmin, ymin, xmax - xmin, ymax - ymin, table[:, 5], table[:, 6])
     return [
-        {
-            "image_id": sample.image_id,
-            "category_id": int(category),
-            "bbox": [xmin * scale_x, ymin * scale_y, (xmax - xmin) * scale_x, (ymax - ymin) * scale_y],
-            "score": score,
-        }
-        for _, category, score, xmin, ymin, xmax, ymax in rows
+        {"image_id": sample.image_id, "category_id": int(category), "bbox": bbox, "score": confidence}
+        for *bbox, confidence, category in np.stack(columns, axis=1).tolist()
     ]
 
 
-def _average_precision(truth: dict[str, Any], found: list[dict[str, Any]]) -> tuple[float, float]:
+def _coco_stats(truth: dict[str, Any], found: list[dict[str, Any]]) -> list[float | None]:
+    """AP, AP50, AP75, AP of small, medium and large objects; None for pycocotools' -1, "nothing to find"."""
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
         expected = COCO()
         expected.dataset = truth
@@ -128,24 +172,4 @@ def _average_precision(truth: dict[str, Any], found: list[dict[str, Any]]) -> tu
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
-    return float(evaluation.stats[0]), float(evaluation.stats[1])
-
-
-def encode_classification(rows: Rows | None) -> bytes:
-    """The answer as MLPerf's accuracy-imagenet.py reads it: one little-endian float32, the data-set class.
-
-    Without a result it is class -1: well-formed and wrong (empty data makes that script crash).
-    """
-    best = float(rows[0][0]) - 1 if rows else _NO_CLASS
-    return np.array([best], dtype="<f4").tobytes()
-
-
-def encode_detection(sample_index: int, rows: Rows | None) -> bytes:
-    """The answer as MLPerf's accuracy-coco.py reads it: float32 rows [index, ymin, xmin, ymax, xmax, score, class].
-
-    Without a result or without any box it is one empty box of score 0, which changes no precision: fewer than seven
-    numbers would count as a query without an answer.
-    """
-    table = np.array(rows or [_NO_BOX], dtype="<f4")[:, [0, 4, 3, 6, 5, 2, 1]]
-    table[:, 0] = sample_index
-    return table.tobytes()
+    return [None if value < 0 else float(value) for value in evaluation.stats[:6]]

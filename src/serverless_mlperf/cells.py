@@ -11,6 +11,7 @@ from serverless_mlperf.host import host_cores
 from serverless_mlperf.measurement import measure_run
 from serverless_mlperf.mlperf.verdict import host_limited
 from serverless_mlperf.outcome import RunOutcome, first_engine, write_outcome
+from serverless_mlperf.plan import RunPlan
 from serverless_mlperf.platforms.base import FunctionConfig, Platform, Target
 from serverless_mlperf.platforms.local.model import visible_cores
 from serverless_mlperf.preparation import MODELS_PREFIX, Preparation
@@ -53,7 +54,7 @@ class Cells:
                 progress.cell(cell.name, index)
                 try:
                     self._measure_cell(cell, progress)
-                except BenchmarkError as error:
+                except (BenchmarkError, OSError) as error:  # what cannot be written costs its cell
                     failures[cell.name] = str(error)
                     self._folder.mark_unfinished(str(error))
                     self._console.print(f"cell {cell.name} failed: {error}", markup=False)
@@ -99,8 +100,10 @@ class Cells:
         """Repeat a run that is INVALID for a passing reason; every try is kept in a folder of its own."""
         for _ in range(1 + self._config.retry_invalid):
             folder = self._folder.run_folder(cell.name, run)
-            dataset = self._preparation.datasets[cell.task]
-            outcome = measure_run(self._config, cell, dataset, self._platform, target, folder, progress.event)
+            plan = RunPlan(self._config.mode, self._config.target_qps)
+            outcome = measure_run(
+                self._config, cell, plan, self._preparation, self._platform, target, folder, progress.event
+            )
             # A later run finds the environments warm: their cold starts are those of the first one's warm-up.
             cold_starts += [record for record in outcome.warmup if record.cold]
             outcome = _with_prediction(replace(outcome, warmup=tuple(cold_starts)))
@@ -133,6 +136,7 @@ class Cells:
                 "CV_TASK": cell.task,
                 "SUT_THREADS": str(config.threads or min(visible_cores(cell.memory_mib), host_cores())),
                 "SUT_PRECISION": config.precision,
+                "SUT_MODEL_SHA256": ",".join(preparation.model_digests(cell.task, cell.engine_and_format)),
             },
             code_zip=preparation.function.path,
             layer_zip=preparation.layers[cell.engine_and_format].path,

@@ -8,6 +8,9 @@ from typing import Annotated, Any, NoReturn
 from rich.console import Console
 import typer
 
+from serverless_mlperf.commands.clean import clean
+from serverless_mlperf.commands.inputs import inputs
+from serverless_mlperf.commands.package import package
 from serverless_mlperf.errors import BenchmarkError, InputError
 from serverless_mlperf.interruption import Interruption
 from serverless_mlperf.workloads import MEMORY_MIB
@@ -54,10 +57,27 @@ def run(  # noqa: PLR0913 - one parameter per option
         ),
     ] = None,
     platform: Annotated[str | None, typer.Option(help="local")] = None,
-    scenario: Annotated[str | None, typer.Option(help="offline")] = None,
-    transport: Annotated[str | None, typer.Option(help="s3")] = None,
-    mode: Annotated[str | None, typer.Option(help="performance, accuracy")] = None,
-    queries: Annotated[int | None, typer.Option(help="Measured warm queries per run (performance mode).")] = None,
+    scenario: Annotated[str | None, typer.Option(help="single-stream, multi-stream, server, offline")] = None,
+    transport: Annotated[str | None, typer.Option(help="s3, invoke")] = None,
+    payload: Annotated[str | None, typer.Option(help="What an invocation carries: inline (the image), s3ref.")] = None,
+    mode: Annotated[str | None, typer.Option(help="performance, accuracy, test01, test04")] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A smoke test: too short for LoadGen in some scenarios.")
+    ] = False,
+    full: Annotated[bool, typer.Option("--full", help="MLPerf's durations and counts: ten minutes per run.")] = False,
+    queries: Annotated[int | None, typer.Option(help="Queries per run, at least (performance mode).")] = None,
+    target_qps: Annotated[
+        float | None, typer.Option("--target-qps", help="Server: arrivals per second; default: half of the capacity.")
+    ] = None,
+    latency_bound_ms: Annotated[
+        float | None, typer.Option("--latency-bound-ms", help="Server: what the 99th percentile may reach.")
+    ] = None,
+    search_capacity: Annotated[
+        bool, typer.Option("--search-capacity", help="Server: find the highest rate within the latency bound.")
+    ] = False,
+    sweep: Annotated[
+        list[int] | None, typer.Option(help="Queries in flight, one run each: latency over throughput; repeatable.")
+    ] = None,
     repeat: Annotated[int | None, typer.Option(help="Runs per cell.")] = None,
     retry_invalid: Annotated[
         int | None, typer.Option("--retry-invalid", help="Further tries when a run is INVALID for a passing reason.")
@@ -87,6 +107,8 @@ def run(  # noqa: PLR0913 - one parameter per option
     from serverless_mlperf.config import given_values, load_config
     from serverless_mlperf.experiment import resume_experiment, run_experiment
 
+    if quick and full:
+        raise InputError("--quick and --full exclude each other: give one of them")
     if memory and memory_type:
         raise InputError("--memory and --memory_type say the same thing: give one of them")
     sizes = [MEMORY_MIB[i] for i in memory_type] if memory_type else memory
@@ -97,7 +119,13 @@ def run(  # noqa: PLR0913 - one parameter per option
         "platform": platform,
         "scenario": scenario,
         "transport": transport,
+        "payload": payload,
         "mode": mode,
+        "length": "quick" if quick else "full" if full else None,
+        "target_qps": target_qps,
+        "latency_bound_ms": latency_bound_ms,
+        "search_capacity": search_capacity or None,
+        "sweep": sweep or None,
         "queries": queries,
         "repeat": repeat,
         "retry_invalid": retry_invalid,
@@ -190,6 +218,10 @@ def figures(
         typer.echo(str(path))
 
 
+for command in (inputs, package, clean):
+    app.command()(command)
+
+
 def main() -> NoReturn:
     """Entry point: maps errors to one line on stderr and an exit status."""
     Interruption().install()
@@ -201,6 +233,9 @@ def main() -> NoReturn:
         _fail("interrupted", 130)
     except KeyboardInterrupt:
         _fail("interrupted", 130)
+    except OSError as error:  # from where no adapter expected one, as a rule for want of disk
+        where = f"{error.filename}: " if error.filename else ""
+        _fail(f"{where}{error.strerror or error}; free disk space, or choose another folder", 1)
     except Exception as error:
         if not hasattr(error, "format_message"):
             raise
@@ -209,7 +244,7 @@ def main() -> NoReturn:
 
 
 def _fail(message: str, status: int) -> NoReturn:
-    typer.echo(f"error: {message}", err=True)
+    typer.echo(f"error: {' '.join(message.splitlines())}", err=True)
     sys.exit(status)
 
 

@@ -1,19 +1,41 @@
 """An experiment as one immutable value: TOML file plus options, checked once at the edge."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 import tomllib
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from serverless_mlperf.errors import InputError
+from serverless_mlperf.mlperf.length import LengthName
+from serverless_mlperf.mlperf.spec import Mode, Scenario
 from serverless_mlperf.workloads import ENGINE_AND_FORMATS, MEMORY_MIB, TASKS, WORKLOADS, Cell, EngineAndFormat, Task
 
 LAMBDA_MEMORY_MIB = (128, 10_240)
 """Memory a standard function may have (AWS: lambda/latest/dg/configuration-memory)."""
 
-Memory = Annotated[int, Field(ge=LAMBDA_MEMORY_MIB[0], le=LAMBDA_MEMORY_MIB[1])]
+SCENARIOS: Final[Mapping[str, Scenario]] = {
+    "single-stream": "SingleStream",
+    "multi-stream": "MultiStream",
+    "server": "Server",
+    "offline": "Offline",
+}
+"""Name of the option -> LoadGen's."""
+
+Count = Annotated[int, Field(strict=True)]
+"""A whole number and nothing that could be taken for one: no 1.0, no true, no "1"."""
+Memory = Annotated[Count, Field(ge=LAMBDA_MEMORY_MIB[0], le=LAMBDA_MEMORY_MIB[1])]
+
+
+def _path_of_a_system(path: Path) -> Path:
+    if "\0" in str(path):
+        raise ValueError("a path cannot hold the character NUL")
+    return path
+
+
+AnyPath = Annotated[Path, AfterValidator(_path_of_a_system)]
 
 
 class ExperimentConfig(BaseModel):
@@ -25,33 +47,47 @@ class ExperimentConfig(BaseModel):
     engine_and_formats: tuple[EngineAndFormat, ...] = Field(ENGINE_AND_FORMATS, min_length=1)
     memory_mib: tuple[Memory, ...] = Field(MEMORY_MIB, min_length=1)
     platform: Literal["local"] = "local"
-    transport: Literal["s3"] = "s3"
-    scenario: Literal["offline"] = "offline"
-    mode: Literal["performance", "accuracy"] = "performance"
-    queries: int = Field(100, ge=1, le=1_000_000)
-    """Measured warm queries per run in performance mode; accuracy mode sends every sample once."""
-    repeat: int = Field(1, ge=1, le=100)
+    transport: Literal["s3", "invoke"] = "s3"
+    payload: Literal["inline", "s3ref"] = "inline"
+    """`invoke`: what a query carries, the image's bytes or its key in the bucket."""
+    scenario: Literal["single-stream", "multi-stream", "server", "offline"] = "offline"
+    mode: Mode = "performance"
+    """`test01` and `test04` are MLPerf's compliance tests: they bring the runs that they are compared with."""
+    length: LengthName = "standard"
+    """`quick`: a smoke test; `full`: MLPerf's durations and counts."""
+    queries: Count | None = Field(None, ge=1, le=1_000_000)
+    """Queries per run at least (Offline: samples); None: the length's. Accuracy mode sends every sample once."""
+    target_qps: float | None = Field(None, gt=0, le=100_000, allow_inf_nan=False)
+    """Server: mean rate of arrivals; None: half of what the environments can serve, as the warm-up shows."""
+    latency_bound_ms: float = Field(1000, gt=0, le=900_000, allow_inf_nan=False)
+    """Server: what the 99th percentile of latency may reach. MLPerf v0.5 has 10 ms for both networks, which a function
+    on a share of a core does not reach; a second is what a person waits without noticing it as a failure."""
+    search_capacity: bool = False
+    """Server: raise the rate from run to run until the bound breaks; the last VALID rate is the capacity."""
+    sweep: tuple[Annotated[Count, Field(ge=1, le=1000)], ...] = ()
+    """Numbers of queries in flight, one run each: the curve of latency over throughput (Offline)."""
+    repeat: Count = Field(1, ge=1, le=100)
     """Runs per cell."""
-    retry_invalid: int = Field(2, ge=0, le=10)
+    retry_invalid: Count = Field(2, ge=0, le=10)
     """Further tries of a run that is INVALID for a passing reason."""
-    weights: Path | None = None
+    weights: AnyPath | None = None
     """Folder of trained weights (.npz); None: the embedded weights for the synthetic data set."""
     dataset: Literal["imagenet", "coco", "synthetic"] = "synthetic"
-    input_dataset: Path | None = None
+    input_dataset: AnyPath | None = None
     """Folder of the data set's images and labels; the synthetic set needs none."""
-    samples: int = Field(128, ge=1, le=100_000)
+    samples: Count = Field(128, ge=1, le=100_000)
     """Images taken from the data set in performance mode; accuracy mode takes all of a folder."""
-    concurrency: int | None = Field(None, ge=1, le=1000)
+    concurrency: Count | None = Field(None, ge=1, le=1000)
     """Environments per cell; None: as many as the host can run at their full share."""
-    threads: int | None = Field(None, ge=1, le=64)
+    threads: Count | None = Field(None, ge=1, le=64)
     """Engine threads; None: the cores a function of that size sees on Lambda."""
     precision: Literal["f32", "bf16"] = "f32"
-    seed: int = Field(0, ge=0, le=2**31 - 1)
+    seed: Count = Field(0, ge=0, le=2**31 - 1)
     """Seed of the synthetic data set."""
-    timeout_s: int = Field(60, ge=1, le=900)
+    timeout_s: Count = Field(60, ge=1, le=900)
     """The function's timeout."""
     bucket_name: str = Field("serverless-mlperf", pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
-    output: Path = Path("results")
+    output: AnyPath = Path("results")
 
     @model_validator(mode="before")
     @classmethod
@@ -77,9 +113,30 @@ class ExperimentConfig(BaseModel):
             raise ValueError(
                 f"the embedded weights know only the synthetic data set: {self.dataset} needs --weights DIR"
             )
+        for reason in self._contradictions():
+            raise ValueError(reason)
         if self.precision != "f32" and set(self.engine_and_formats) != {"ie-ir"}:
             raise ValueError(f"precision {self.precision} is only for ie-ir: add --engine_and_format ie-ir")
         return self
+
+    def _contradictions(self) -> Iterator[str]:
+        """Options that make no sense together."""
+        server = self.scenario == "server"
+        if self.target_qps is not None and not server:
+            yield "--target-qps is the rate of arrivals of --scenario server: add it, or leave the rate out"
+        if self.search_capacity and (not server or self.mode != "performance" or self.target_qps is not None):
+            yield "--search-capacity chooses the rates itself: --scenario server, performance mode, no --target-qps"
+        if self.sweep and (self.scenario != "offline" or self.mode != "performance"):
+            yield "--sweep bounds the queries in flight of a burst: --scenario offline, performance mode"
+        if self.payload != "inline" and self.transport != "invoke":
+            yield "--payload is what an invocation carries: add --transport invoke"
+        if self.queries is not None and self.length != "standard":
+            yield f"--queries and --{self.length} both say how long a run is: give one of them"
+
+    @property
+    def loadgen_scenario(self) -> Scenario:
+        """The scenario under LoadGen's name."""
+        return SCENARIOS[self.scenario]
 
     @property
     def cells(self) -> tuple[Cell, ...]:
@@ -107,11 +164,21 @@ def checked_config(values: Mapping[str, Any], source: str) -> ExperimentConfig:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"][:1]) or source
-        raise InputError(f"{where}: {first['msg'].removeprefix('Value error, ')}") from error
+        raise InputError(f"{where}: {_in_words(first)}") from error
+
+
+def _in_words(error: ErrorDetails) -> str:
+    """What pydantic says, with the value it says it of; its words for lists and unknown names are not a user's."""
+    if error["type"] == "extra_forbidden":
+        return f"is not an option; known are {', '.join(ExperimentConfig.model_fields)}"
+    message = {"tuple_type": "must be a list", "too_short": "must have at least one item"}.get(error["type"])
+    value = error["input"]
+    shown = f", not {value!r}" if isinstance(value, bool | int | float | str) and len(repr(value)) < 80 else ""
+    return (message or error["msg"].removeprefix("Value error, ")) + shown
 
 
 def _read_toml(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:  # text and TOML errors are ValueErrors
         raise InputError(f"{file}: cannot be read as TOML: {error}; see the README for an example") from error

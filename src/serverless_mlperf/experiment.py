@@ -10,10 +10,12 @@ from rich.console import Console
 
 from serverless_mlperf.cache import cache_dir
 from serverless_mlperf.cells import Cells
+from serverless_mlperf.cleaning import remove_leftovers
 from serverless_mlperf.config import ExperimentConfig
 from serverless_mlperf.errors import BenchmarkError, InputError
 from serverless_mlperf.host import host_cores, host_lock
-from serverless_mlperf.platforms.local.platform import LocalPlatform, host_concurrency
+from serverless_mlperf.output import check_output
+from serverless_mlperf.platforms.local.platform import LocalPlatform, check_concurrency, host_concurrency
 from serverless_mlperf.preflight import needs_of, preflight, read_room
 from serverless_mlperf.preparation import Preparation, prepare
 from serverless_mlperf.provenance import check_unchanged, describe_client
@@ -21,7 +23,6 @@ from serverless_mlperf.report.csvfile import write_results
 from serverless_mlperf.report.figures import draw_figures
 from serverless_mlperf.report.table import print_table
 from serverless_mlperf.resume import open_folder, resumed_config, stored_settings
-from serverless_mlperf.scratch import remove_leftovers, scratch_places
 from serverless_mlperf.store import EXPERIMENT, ResultsFolder
 from serverless_mlperf.workloads import Cell
 
@@ -31,6 +32,8 @@ def run_experiment(config: ExperimentConfig, console: Console) -> int:
 
     A failed cell does not stop the others. Raises BenchmarkError for what concerns the whole experiment.
     """
+    check_output(config.output)
+    check_concurrency(config.concurrency, config.memory_mib)
     with host_lock():
         with _told_at_a_cut(None, console):
             preparation = _prepared(config, config.output, console)
@@ -39,7 +42,7 @@ def run_experiment(config: ExperimentConfig, console: Console) -> int:
         folder = ResultsFolder.create(config.output, stored_settings(config), cells, environment)
         console.print(f"results: {folder.path}", markup=False)
         with _told_at_a_cut(folder, console):
-            return _report(folder, _measured(config, preparation, folder, console), console)
+            return report(folder, _measured(config, preparation, folder, console), console)
 
 
 def resume_experiment(path: Path | None, given: Mapping[str, Any], console: Console) -> int:
@@ -56,12 +59,12 @@ def resume_experiment(path: Path | None, given: Mapping[str, Any], console: Cons
             failures: Mapping[str, str] = {}
             if any(folder.missing(cell) for cell in folder.cells):
                 failures = _measured(config, _prepared_again(config, folder, console), folder, console)
-            return _report(folder, failures, console)
+            return report(folder, failures, console)
 
 
 def _prepared(config: ExperimentConfig, output: Path, console: Console) -> Preparation:
     """What is needed to measure, once it is clear that there is room for it."""
-    remove_leftovers(*scratch_places(cache_dir()))
+    remove_leftovers()
     needs = needs_of(config, _environments(config), output, cache_dir(), Path(tempfile.gettempdir()))
     preflight(needs, read_room(needs))
     return prepare(config, console.print)
@@ -90,7 +93,7 @@ def _environments(config: ExperimentConfig) -> dict[Cell, int]:
     return {cell: config.concurrency or host_concurrency(cell.memory_mib, cores) for cell in config.cells}
 
 
-def _report(folder: ResultsFolder, failures: Mapping[str, str], console: Console) -> int:
+def report(folder: ResultsFolder, failures: Mapping[str, str], console: Console) -> int:
     """Print the table, write results.csv and the figures, of all that is in the folder; the exit status."""
     for name, reason in failures.items():
         console.print(f"not measured: {name}: {reason}", markup=False)

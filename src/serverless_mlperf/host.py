@@ -10,7 +10,7 @@ import platform
 import subprocess
 from typing import Any, Final
 
-from serverless_mlperf.cache import cache_dir
+from serverless_mlperf.cache import EXPERIMENT_LOCK, cache_dir
 from serverless_mlperf.errors import HostError
 
 PACKAGES: Final = (
@@ -57,7 +57,7 @@ def host_lock() -> Iterator[None]:
     Two experiments at once would measure each other. The lock is the kernel's: it ends with its process. It lies in
     the cache, so that users with caches of their own do not see each other's.
     """
-    path = cache_dir() / "experiment.lock"
+    path = cache_dir() / EXPERIMENT_LOCK
     descriptor = _open_lock(path)
     try:
         try:
@@ -80,31 +80,20 @@ def available_memory_bytes() -> int:
 
 
 def _open_lock(path: Path) -> int:
-    """For writing, or for reading alone if the file is another user's: a lock needs no more."""
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
-    except PermissionError:
-        pass
     except OSError as error:
         raise HostError(f"{path}: cannot be opened ({error.strerror}); remove it") from error
-    try:
-        return os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-    except OSError as error:
-        raise HostError(
-            f"{path}: is another user's and cannot be used ({error.strerror}); "
-            "set SERVERLESS_MLPERF_CACHE to a folder of your own"
-        ) from error
 
 
 def _note_holder(descriptor: int, note: str) -> None:
-    """Leave our id for others; where the file is another user's, nobody can name us."""
-    if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDWR:
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, note.encode(), 0)
+    """Leave our id for others."""
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, note.encode(), 0)
 
 
 def _holder(path: Path) -> str:
-    """The process that says it holds the lock, if there is one; the file may be one that we could not write to."""
+    """The process that says it holds the lock, if there is one."""
     try:
         pid = path.read_bytes()[:20].decode("ascii", "replace").strip()
     except OSError:

@@ -2,21 +2,25 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-import json
 from pathlib import Path
 from typing import Any
 import uuid
 
-from serverless_mlperf.accuracy import classification_accuracy, detection_accuracy
 from serverless_mlperf.calibration import calibrate, wait_until_quiet
 from serverless_mlperf.config import ExperimentConfig
 from serverless_mlperf.datasets.base import Dataset
+from serverless_mlperf.errors import RunError
+from serverless_mlperf.mlperf.agreement import checked
 from serverless_mlperf.mlperf.launch import run_process
-from serverless_mlperf.mlperf.spec import RunSpec
-from serverless_mlperf.mlperf.verdict import verdict
-from serverless_mlperf.outcome import Accuracy, RunOutcome
+from serverless_mlperf.mlperf.length import Length, length_of
+from serverless_mlperf.mlperf.spec import LOAD_SHARE, SAMPLES_PER_QUERY, DriverResult, RunSpec, Scenario
+from serverless_mlperf.mlperf.verdict import Reason, accuracy_below_target, verdict
+from serverless_mlperf.outcome import RunOutcome
+from serverless_mlperf.plan import RunPlan
 from serverless_mlperf.platforms.base import Platform, Report, Target
+from serverless_mlperf.preparation import Preparation
 from serverless_mlperf.records import Record, read_records, write_records
+from serverless_mlperf.scoring import Score, score_run
 from serverless_mlperf.workloads import WORKLOADS, Cell
 
 SECONDS_PER_QUERY = 2.0
@@ -28,16 +32,21 @@ OnEvent = Callable[[Mapping[str, Any]], None]
 def measure_run(
     config: ExperimentConfig,
     cell: Cell,
-    dataset: Dataset,
+    plan: RunPlan,
+    preparation: Preparation,
     platform: Platform,
     target: Target,
     folder: Path,
     on_event: OnEvent,
 ) -> RunOutcome:
-    """Measure one run of a deployed cell and leave its raw data in `folder`; raises RunError, CutOffError."""
+    """Measure one run of a deployed cell and leave its raw data in `folder`; raises RunError, CutOffError.
+
+    An accuracy run is held against the reference of its data set.
+    """
+    dataset, reference = preparation.datasets[cell.task], preparation.references.get(cell.task)
     on_event({"event": "calibrate"})
     before = wait_until_quiet()
-    driver = run_process(_spec(config, cell, dataset, target, folder), on_event, platform.lifeline)
+    driver = _run(_spec(config, cell, plan, dataset, target, folder), platform, on_event)
     after = calibrate()
     reports, usage = platform.observe(target, *_window(tuple(read_records(folder / "queries.jsonl"))))
     by_request = {report.request_id: report for report in reports}
@@ -46,23 +55,52 @@ def measure_run(
     write_records(folder / "records.jsonl", records)
     write_records(folder / "warmup.jsonl", warmup)
     (folder / "queries.jsonl").unlink()
+    score = score_run(plan.mode, dataset, records, folder, reference.accuracy if reference else None)
+    validity = verdict(driver, before.delivered_share, after.delivered_share, usage, median_service_ns(records))
     return RunOutcome(
         cell=cell,
         folder=folder,
         driver=driver,
         records=records,
         warmup=warmup,
-        accuracy=_accuracy(dataset, records, folder / "output"),
+        score=score,
         before=before,
         after=after,
         usage=usage,
-        validity=verdict(driver, before.delivered_share, after.delivered_share, usage, median_service_ns(records)),
+        validity=checked(validity, records, driver).with_reason(
+            _accuracy_fault(score) if plan.mode == "accuracy" else None
+        ),
     )
 
 
-def _spec(config: ExperimentConfig, cell: Cell, dataset: Dataset, target: Target, folder: Path) -> RunSpec:
+def _run(spec: RunSpec, platform: Platform, on_event: OnEvent) -> DriverResult:
+    """Run LoadGen; a function that only fails ends the run at once, and its own words are in the RunError."""
+
+    def check() -> None:
+        if failure := _failure(platform, spec.target):
+            raise RunError(failure)
+
+    try:
+        return run_process(spec, on_event, platform.lifeline, check)
+    except RunError as error:
+        failure = _failure(platform, spec.target)
+        raise RunError(f"{error}; {failure}" if failure and failure != str(error) else str(error)) from error
+
+
+def _failure(platform: Platform, target: Target) -> str | None:
+    """What a function's last invocation failed with, if none has ever succeeded."""
+    reports, _ = platform.observe(target, 0, 0)
+    if not reports or any(report.status == "ok" for report in reports):
+        return None
+    last = reports[-1]
+    return f"function {target.function_name} fails: {last.error_type}: {last.error_message}"
+
+
+def _spec(
+    config: ExperimentConfig, cell: Cell, plan: RunPlan, dataset: Dataset, target: Target, folder: Path
+) -> RunSpec:
     workload = WORKLOADS[cell.task]
-    count = config.queries if config.mode == "performance" else len(dataset.samples)
+    scenario, length = config.loadgen_scenario, length_of(config.length, config.loadgen_scenario, config.queries)
     return RunSpec(
         run=uuid.uuid4().hex[:8],
         target=target,
@@ -70,12 +108,37 @@ def _spec(config: ExperimentConfig, cell: Cell, dataset: Dataset, target: Target
         task=cell.task,
         loadgen_model=workload.loadgen_model,
         output=folder,
-        # Offline: all samples wait in one backlog, so the last one's deadline covers all before it.
-        timeout_s=config.timeout_s + count * SECONDS_PER_QUERY / target.concurrency,
-        query_count=count,
+        sample_paths=tuple(sample.path for sample in dataset.samples),
+        timeout_s=config.timeout_s + _backlog(scenario, plan, length, dataset) * SECONDS_PER_QUERY / target.concurrency,
+        query_count=length.queries,
+        min_duration_s=0.0 if plan.mode == "accuracy" else length.min_duration_s,
         performance_sample_count=min(workload.performance_sample_count, len(dataset.samples)),
-        mode=config.mode,
+        scenario=scenario,
+        mode=plan.mode,
+        target_qps=plan.target_qps,
+        load_share=plan.load_share or LOAD_SHARE,
+        latency_bound_ms=config.latency_bound_ms,
+        transport=config.transport,
+        transport_options={"payload": config.payload} if config.transport == "invoke" else {},
+        max_in_flight=_in_flight(config, plan, target),
+        length=config.length,
     )
+
+
+def _backlog(scenario: Scenario, plan: RunPlan, length: Length, dataset: Dataset) -> int:
+    """Queries that may wait before one: a deadline covers all of them."""
+    match scenario:
+        case "SingleStream":
+            return 1
+        case "MultiStream":
+            return SAMPLES_PER_QUERY
+    return len(dataset.samples) if plan.mode == "accuracy" else length.queries
+
+
+def _in_flight(config: ExperimentConfig, plan: RunPlan, target: Target) -> int | None:
+    """An invocation above the function's concurrency would be refused: it waits in the client instead, and is timed."""
+    limits = [plan.max_in_flight, target.concurrency if config.transport == "invoke" else None]
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def _window(records: Sequence[Record]) -> tuple[int, int]:
@@ -90,21 +153,21 @@ def _merged(path: Path, reports: Mapping[str, Report]) -> tuple[Record, ...]:
 
 
 def _with_report(record: Record, report: Report | None) -> Record:
-    if report is None:
+    """Fill in what the record does not have from its own result: a synchronous response carries the same line."""
+    if report is None or record.billed_ms is not None:
         return record
     return replace(
-        record, billed_ms=report.billed_ms, duration_ms=report.duration_ms, max_memory_mib=report.max_memory_mib
+        record,
+        billed_ms=report.billed_ms,
+        duration_ms=report.duration_ms,
+        max_memory_mib=report.max_memory_mib,
+        init_ms=report.init_ms,
     )
 
 
-def _accuracy(dataset: Dataset, records: Sequence[Record], output: Path) -> Accuracy:
-    """Score the answers of the run; a sample that was sent several times counts once, one never answered as wrong."""
-    answers = {r.sample_index: output / f"{r.key}.json" for r in records if r.verdict == "ok"}
-    results = {r.sample_index: None for r in records} | {
-        index: json.loads(path.read_text())["result"] for index, path in answers.items()
-    }
-    score = classification_accuracy if dataset.task == "classification" else detection_accuracy
-    return score(dataset, results)
+def _accuracy_fault(score: Score) -> Reason | None:
+    target = score.target
+    return accuracy_below_target(target.metric, score.accuracy.value, score.reference, target.ratio, score.reason)
 
 
 def median_service_ns(records: Sequence[Record]) -> int | None:

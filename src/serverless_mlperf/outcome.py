@@ -1,6 +1,5 @@
 """What one run came to, and the files of its folder that bring it back: every summary can be computed again."""
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 import json
 from pathlib import Path
@@ -8,17 +7,15 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from serverless_mlperf.accuracy import ClassificationAccuracy, DetectionAccuracy
 from serverless_mlperf.calibration import Calibration
 from serverless_mlperf.errors import InputError
 from serverless_mlperf.mlperf.spec import DriverResult, load_result
 from serverless_mlperf.mlperf.verdict import Validity, write_validity
 from serverless_mlperf.platforms.base import PlatformUsage
 from serverless_mlperf.records import Record, read_records, write_records
+from serverless_mlperf.scoring import Score
 from serverless_mlperf.tries import read_json, write_json
 from serverless_mlperf.workloads import Cell
-
-Accuracy = ClassificationAccuracy | DetectionAccuracy
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +37,7 @@ class RunOutcome:
     records: tuple[Record, ...]
     warmup: tuple[Record, ...]
     """The cold starts of the deployment so far: a later run finds the environments of the first one warm."""
-    accuracy: Accuracy
+    score: Score
     before: Calibration
     after: Calibration
     usage: PlatformUsage
@@ -49,10 +46,7 @@ class RunOutcome:
 
 _OBSERVATION: Final = TypeAdapter(Observation)
 _VALIDITY: Final = TypeAdapter(Validity)
-_ACCURACY: Final[Mapping[str, TypeAdapter[Any]]] = {
-    "classification": TypeAdapter(ClassificationAccuracy),
-    "object_detection": TypeAdapter(DetectionAccuracy),
-}
+_SCORE: Final = TypeAdapter(Score)
 
 
 def write_outcome(outcome: RunOutcome) -> None:
@@ -60,7 +54,7 @@ def write_outcome(outcome: RunOutcome) -> None:
     folder = outcome.folder
     write_records(folder / "cold_starts.jsonl", outcome.warmup)
     write_json(folder / "observation.json", asdict(Observation(outcome.before, outcome.after, outcome.usage)))
-    write_json(folder / "accuracy.json", asdict(outcome.accuracy))
+    write_json(folder / "accuracy.json", asdict(outcome.score))
     write_validity(folder / "validity.json", outcome.validity)
 
 
@@ -73,7 +67,7 @@ def read_outcome(folder: Path, cell: Cell) -> RunOutcome:
         driver=_driver(folder / "driver.json"),
         records=tuple(read_records(folder / "records.jsonl")),
         warmup=tuple(read_records(folder / "cold_starts.jsonl")),
-        accuracy=_read(folder / "accuracy.json", _ACCURACY[cell.task]),
+        score=_read(folder / "accuracy.json", _SCORE),
         before=observation.before,
         after=observation.after,
         usage=observation.usage,

@@ -10,6 +10,7 @@ from typing import Final
 from serverless_mlperf.config import ExperimentConfig
 from serverless_mlperf.errors import HostError
 from serverless_mlperf.host import available_memory_bytes
+from serverless_mlperf.mlperf.length import length_of
 from serverless_mlperf.workloads import Cell
 
 MIB: Final = 2**20
@@ -132,7 +133,8 @@ def _lacking_disk(needs: Sequence[DiskNeed], room: Room) -> Iterator[str]:
 
 
 def _results_bytes(config: ExperimentConfig, cells: int) -> int:
-    queries = config.queries if config.mode == "performance" else config.samples
+    length = length_of(config.length, config.loadgen_scenario, config.queries)
+    queries = config.samples if config.mode == "accuracy" else length.queries
     return cells * config.repeat * (1 + config.retry_invalid) * (RUN_BYTES + queries * QUERY_BYTES) + RUN_BYTES
 
 

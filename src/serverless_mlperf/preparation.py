@@ -1,14 +1,17 @@
 """What an experiment needs before anything is deployed: models, packages, data sets, and their object keys."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from serverless_mlperf.config import ExperimentConfig
 from serverless_mlperf.datasets.base import Dataset, load_dataset
+from serverless_mlperf.mlperf.length import length_of
+from serverless_mlperf.mlperf.spec import SAMPLES_PER_QUERY
 from serverless_mlperf.models.build import ModelSet, cached_models
 from serverless_mlperf.packages import Package, cached_packages
-from serverless_mlperf.workloads import EngineAndFormat, Task
+from serverless_mlperf.reference import Reference, cached_reference
+from serverless_mlperf.workloads import WORKLOADS, EngineAndFormat, Task
 from serverless_mlperf_sut.protocol import MODEL_FILES, MODEL_FOLDERS
 
 MODELS_PREFIX = "models/"
@@ -22,6 +25,8 @@ class Preparation:
     datasets: Mapping[Task, Dataset]
     function: Package
     layers: Mapping[EngineAndFormat, Package]
+    references: Mapping[Task, Reference]
+    """The FP32 model's answers, for the tasks whose runs are held against them."""
 
     def objects(self) -> dict[str, Path]:
         """Object key -> file: the models that the cells read, and the images."""
@@ -36,7 +41,12 @@ class Preparation:
             "datasets": {
                 t: {"name": d.name, "samples": len(d.samples), "sha256": d.digest} for t, d in self.datasets.items()
             },
+            "references": {t: asdict(reference) for t, reference in self.references.items()},
         }
+
+    def model_digests(self, task: Task, engine: EngineAndFormat) -> list[str]:
+        """SHA-256 of the files that a function loads, structure first: it holds what it fetched against them."""
+        return [self.models.files[MODEL_FOLDERS[task] + name] for name in MODEL_FILES[task, engine]]
 
     def _model_objects(self) -> Iterator[tuple[str, Path]]:
         for task in self.datasets:
@@ -59,7 +69,9 @@ def prepare(config: ExperimentConfig, say: Callable[[str], None]) -> Preparation
     say("packages: function and " + ", ".join(dict.fromkeys(config.engine_and_formats)) + " layers")
     packages = {engine: cached_packages(engine) for engine in config.engine_and_formats}
     function = next(iter(packages.values()))[0]
-    return Preparation(models, datasets, function, {engine: layer for engine, (_, layer) in packages.items()})
+    layers = {engine: layer for engine, (_, layer) in packages.items()}
+    references = {t: cached_reference(models, d, say) for t, d in datasets.items() if _is_compared(config, d)}
+    return Preparation(models, datasets, function, layers, references)
 
 
 def _dataset(config: ExperimentConfig, task: Task, say: Callable[[str], None]) -> Dataset:
@@ -68,3 +80,12 @@ def _dataset(config: ExperimentConfig, task: Task, say: Callable[[str], None]) -
     dataset = load_dataset(config.dataset, task, config.input_dataset, None if whole else config.samples, config.seed)
     say(f"data set: {config.dataset}, {len(dataset.samples)} images for {task}")
     return dataset
+
+
+def _is_compared(config: ExperimentConfig, dataset: Dataset) -> bool:
+    """Whether a run can query the whole data set: accuracy runs do, others repeat the samples LoadGen keeps ready."""
+    length = length_of(config.length, config.loadgen_scenario, config.queries)
+    per_query = SAMPLES_PER_QUERY if config.loadgen_scenario == "MultiStream" else 1
+    ready = WORKLOADS[dataset.task].performance_sample_count >= len(dataset.samples)
+    enough = length.min_duration_s > 0 or length.queries * per_query >= len(dataset.samples)
+    return config.mode in ("accuracy", "test01") or (ready and enough)

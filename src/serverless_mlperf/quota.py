@@ -20,7 +20,7 @@ MIN_QUERIES: Final = 400
 """Predictions are means over at least so many queries."""
 SESSION_QUERIES: Final = 40
 """Of one environment, back to back; the next session begins at another phase of the period."""
-BEFORE: Final = ("fetch_input", "fetch", "decode", "preprocess")
+BEFORE: Final = ("fetch_input", "fetch", "unpack", "decode", "preprocess")
 AFTER: Final = ("postprocess", "deliver")
 _EPSILON_MS: Final = 1e-9
 

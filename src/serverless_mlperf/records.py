@@ -1,6 +1,6 @@
 """Raw records of a run: immutable, one per query, written as JSON lines; summaries are computed from them.
 
-Schema history: 1 first version.
+Schema history: 1 first version. 2 LoadGen's own times, the client's stamps and the clock correction.
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,22 +12,25 @@ from typing import Any, Final, Literal
 from serverless_mlperf.errors import InputError
 from serverless_mlperf.files import write_whole
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 QueryVerdict = Literal["ok", "error", "timeout", "send_error"]
 
 PHASES: Final = (
-    "client_wait",  # LoadGen handed the query over -> PUT begun
-    "put",  # PUT begun -> PUT answered
-    "trigger",  # PUT answered -> handler entered (waiting in the platform's queue included)
-    "fetch_input",  # input JSON read
+    "client_wait",  # LoadGen handed the query over -> its sending begun (waiting for a free sender)
+    "put",  # s3: PUT begun -> PUT answered
+    "trigger",  # s3: PUT answered -> handler entered (waiting in the platform's queue included)
+    "throttled",  # invoke: sending begun -> the request that was accepted begun (429 answers and back-off)
+    "request",  # invoke: that request begun -> handler entered (network, platform, the runtime reading the event)
+    "fetch_input",  # s3: input JSON read
+    "unpack",  # invoke, payload inline: query checked, image taken out of the event (base64)
     "fetch",  # image read from the object store
     "decode",  # JPEG -> RGB
     "preprocess",  # resize, crop, normalise
     "forward",  # inference alone
     "postprocess",
-    "deliver",  # input copied to completed/, output JSON written, input deleted
-    "notice",  # output written -> client told
-    "collect",  # client told -> body in hand
+    "deliver",  # s3: input copied to completed/, output JSON written, input deleted
+    "notice",  # s3: output written -> client told; invoke: handler done -> response in hand
+    "collect",  # s3: client told -> body in hand, read; invoke: response in hand -> read
 )
 
 
@@ -57,11 +60,30 @@ class Record:
     billed_ms: int | None = None
     duration_ms: float | None = None
     max_memory_mib: int | None = None
+    init_ms: float | None = None
+    """Init Duration as the platform reports it: of a cold query alone."""
     duplicates: int = 0
     """Results beyond the first that arrived for this query."""
     error: str | None = None
     init_phases_ns: dict[str, int] | None = None
     """Of a cold query: its environment's init phase (imports, fetch_model, load_model, first_inference)."""
+    loadgen_latency_ns: int | None = None
+    """LoadGen's latency, by its clock: scheduled -> completion; None without a trace (warm-up queries have none)."""
+    schedule_delay_ns: int | None = None
+    """The part of it before LoadGen began to hand the query over."""
+    query_seq: int | None = None
+    """LoadGen's query: in MultiStream several samples, one record each, make one query."""
+    begun_ns: int | None = None
+    """Client's wall clock: the transport began to send."""
+    sent_ns: int | None = None
+    """Client's wall clock: the platform had accepted it."""
+    noticed_ns: int | None = None
+    """Client's wall clock: it was told that a result exists."""
+    fetched_ns: int | None = None
+    """Client's wall clock: the result was in hand."""
+    clock_offset_ns: int | None = None
+    """The function's clock was ahead by so much, and phases_ns are corrected for it; None: no correction was due.
+    start_ns and finish_ns stay as the function stamped them."""
 
     def __post_init__(self) -> None:
         if self.latency_ns < 0:

@@ -1,32 +1,20 @@
 """Statistics of one run, computed from its raw records: no I/O, no clock.
 
-Percentiles are order statistics (`inverted_cdf`: a value that was measured, never one between two), with exact
-binomial confidence intervals. Cold and warm queries never share a percentile. What has no data is None, and
-`Summary.missing` says why.
+Percentiles and their intervals are those of `percentiles`. Cold and warm queries never share one. What has no data is
+None, and `Summary.missing` says why.
 """
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-import math
-from typing import Final
 
 import numpy as np
-from scipy.stats import quantile_test
 
+from serverless_mlperf.latency import Latencies, latencies
+from serverless_mlperf.mlperf.spec import Scenario
+from serverless_mlperf.percentiles import Quantile, percentiles, quantile
 from serverless_mlperf.records import PHASES, Record
-
-CONFIDENCE: Final = 0.95
-
-
-@dataclass(frozen=True, slots=True)
-class Quantile:
-    """One percentile with its 95 % interval; a bound is None where the sample is too small to give it."""
-
-    p: float
-    value_ms: float
-    low_ms: float | None
-    high_ms: float | None
+from serverless_mlperf.waterfall import Waterfall, waterfall
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +28,10 @@ class Distribution:
     min_ms: float
     max_ms: float
     p50: Quantile
+    """Of any sample, as in the seed's block; of few values the p90 is the largest one."""
     p90: Quantile
+    percentiles: tuple[Quantile, ...]
+    """p50 to p99.9; without a value where that would be the largest one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +67,25 @@ class Summary:
     init_phases_ms: Mapping[str, float]
     missing: Mapping[str, str]
     """Field -> why it is None."""
+    latencies: Latencies | None
+    """Latency (in Offline: completion time in the burst) of LoadGen's queries, and LoadGen's own figures."""
+    waterfall: Waterfall | None
+    """Of warm queries."""
+    cold_waterfall: Waterfall | None
+    """Of cold queries in the measured window."""
 
 
-def summarise(records: Sequence[Record], warmup: Sequence[Record] = ()) -> Summary:
-    """Summarise the measured queries; those of the warm-up only tell of cold starts."""
+def summarise(
+    records: Sequence[Record],
+    warmup: Sequence[Record] = (),
+    scenario: Scenario = "Offline",
+    deadline_ms: float | None = None,
+    target_latency_ns: int | None = None,
+) -> Summary:
+    """Summarise the measured queries; those of the warm-up only tell of cold starts.
+
+    `deadline_ms` is after how long a query counts as lost; `target_latency_ns` is the bound of Server.
+    """
     good = [record for record in records if record.verdict == "ok"]
     warm = [record for record in good if not record.cold]
     cold = [record for record in [*good, *warmup] if record.cold and record.verdict == "ok"]
@@ -103,6 +109,9 @@ def summarise(records: Sequence[Record], warmup: Sequence[Record] = ()) -> Summa
         init_ms=_median_ms([sum(init.values()) for init in inits]),
         init_phases_ms=_medians_ms(inits, tuple(dict.fromkeys(name for init in inits for name in init))),
         missing={},
+        latencies=latencies(records, scenario, deadline_ms, target_latency_ns),
+        waterfall=waterfall(records),
+        cold_waterfall=waterfall(records, cold=True),
     )
     return _with_reasons(made, records)
 
@@ -120,15 +129,8 @@ def distribution(values_ns: Sequence[int]) -> Distribution | None:
         max_ms=float(values.max()),
         p50=quantile(values, 0.5),
         p90=quantile(values, 0.9),
+        percentiles=percentiles(values),
     )
-
-
-def quantile(values_ms: Sequence[float] | np.ndarray[tuple[int], np.dtype[np.float64]], p: float) -> Quantile:
-    """One percentile of at least one value, with its order-statistic interval."""
-    values = np.asarray(values_ms, dtype=float)
-    interval = quantile_test(values, q=0, p=p).confidence_interval(CONFIDENCE)
-    value = float(np.quantile(values, p, method="inverted_cdf"))
-    return Quantile(p, value, _finite(interval.low), _finite(interval.high))
 
 
 def seed_span_s(records: Sequence[Record]) -> float | None:
@@ -159,6 +161,9 @@ def _with_reasons(summary: Summary, records: Sequence[Record]) -> Summary:
         "cpu_ms": "no warm query with CPU times",
         "forward_cpu_ms": "no warm query with the CPU time of `forward`",
         "init_ms": "no init phase was seen",
+        "latencies": "no query was measured",
+        "waterfall": "no warm query ended well",
+        "cold_waterfall": "no cold start in the measured window",
     }
     missing = {name: reason for name, reason in why.items() if getattr(summary, name) is None}
     return replace(summary, missing=missing)
@@ -179,7 +184,3 @@ def _median_ms(values_ns: Sequence[int]) -> float | None:
 
 def _mean_ms(values_ns: Sequence[int]) -> float | None:
     return float(np.mean(values_ns)) / 1e6 if values_ns else None
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None

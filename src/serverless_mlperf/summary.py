@@ -2,19 +2,22 @@
 
 from collections.abc import Sequence
 from statistics import fmean
-from typing import Any
+from typing import Any, Final
 
-from serverless_mlperf.accuracy import ClassificationAccuracy, DetectionAccuracy
+from serverless_mlperf.accuracy import ClassificationAccuracy
 from serverless_mlperf.outcome import RunOutcome
 from serverless_mlperf.platforms.local.model import cpu_share
 from serverless_mlperf.quota import demands_from_records, predict_forward_ms, predict_share_ms
 from serverless_mlperf.report.results import CellResult
+from serverless_mlperf.scoring import Score
 from serverless_mlperf.stats import Summary, summarise
+
+_AP_FIGURES: Final = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
 
 
 def cell_result(outcome: RunOutcome, run: int, engine: dict[str, Any]) -> CellResult:
     """Compute the row from the records; nothing is measured here."""
-    summary = summarise(outcome.records, outcome.warmup)
+    summary = _summary(outcome)
     latency, completion = summary.latency, summary.completion
     share_ms, quota_ms = _predictions(outcome, summary, engine)
     driver = outcome.driver
@@ -47,7 +50,7 @@ def cell_result(outcome: RunOutcome, run: int, engine: dict[str, Any]) -> CellRe
         lost=driver.timeouts + driver.send_errors + driver.unfinished,
         duplicates=driver.duplicates,
         errors=driver.errors,
-        **_scores(outcome.accuracy),
+        **_scores(outcome.score),
         valid=outcome.validity.valid,
         reasons=tuple(f"{r.code}: {r.evidence}; {r.next_step}" for r in outcome.validity.reasons),
         tries=outcome.validity.tries,
@@ -57,6 +60,23 @@ def cell_result(outcome: RunOutcome, run: int, engine: dict[str, Any]) -> CellRe
         max_memory_mib=max((r.max_memory_mib for r in outcome.records if r.max_memory_mib is not None), default=None),
         phases_ms=dict(summary.phases_ms),
         engine=engine,
+        scenario=driver.scenario,
+        forward=latency.percentiles if latency else (),
+        cold_forward=summary.cold_latency.percentiles if summary.cold_latency else (),
+        latencies=summary.latencies,
+        waterfall=summary.waterfall,
+        cold_waterfall=summary.cold_waterfall,
+    )
+
+
+def _summary(outcome: RunOutcome) -> Summary:
+    driver = outcome.driver
+    return summarise(
+        outcome.records,
+        outcome.warmup,
+        driver.scenario,
+        deadline_ms=None if driver.deadline_s is None else driver.deadline_s * 1000,
+        target_latency_ns=driver.settings.get("target_latency_ns"),
     )
 
 
@@ -84,8 +104,20 @@ def _mean(values: Sequence[int]) -> float | None:
     return fmean(values) if values else None
 
 
-def _scores(accuracy: ClassificationAccuracy | DetectionAccuracy) -> dict[str, Any]:
-    """The fields of either task; the other task's stay None."""
-    if isinstance(accuracy, ClassificationAccuracy):
-        return {"top1": accuracy.top1, "top5": accuracy.top5, "accuracy_samples": accuracy.sample_count}
-    return {"ap": accuracy.ap, "ap50": accuracy.ap50, "accuracy_samples": accuracy.sample_count}
+def _scores(score: Score) -> dict[str, Any]:
+    """Accuracy and reference as fields of the row; the figures of the other task stay None."""
+    accuracy = score.accuracy
+    figures: dict[str, Any] = (
+        {"top1": accuracy.top1, "top5": accuracy.top5}
+        if isinstance(accuracy, ClassificationAccuracy)
+        else {name: getattr(accuracy, name) for name in _AP_FIGURES}
+    )
+    return {
+        **figures,
+        "accuracy_samples": accuracy.sample_count,
+        "accuracy_source": score.source,
+        "accuracy_reference": score.reference,
+        "accuracy_ratio": score.ratio,
+        "accuracy_target_ratio": score.target.ratio,
+        "accuracy_reason": score.reason,
+    }

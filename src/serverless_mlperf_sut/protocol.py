@@ -1,16 +1,21 @@
 """Input and output JSON as values, and the names of the objects they live in.
 
+A query comes as an object below `input/` (an S3 event tells its key) or as the event itself (a direct invocation):
+`{"ImageFilenames": ["imagenet/a.JPEG"]}`, and then it may carry its one image in base64 as `ImageBytes`, which is used
+instead of the object of that name.
+
 Standard library only: the client side reads this module too. Keys from events and inputs are hostile until
 checked here.
 """
 
+import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 import hashlib
 import json
 from pathlib import PurePosixPath
 import re
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 from urllib.parse import unquote_plus
 
 MODEL_FOLDERS: Final[dict[str, str]] = {
@@ -33,7 +38,11 @@ MODEL_FILES: Final[dict[tuple[str, str], tuple[str, ...]]] = {
 
 MAX_INPUT_BYTES: Final = 256 * 1024
 """An input names some images; Lambda's own cap for asynchronous events is the same."""
+MAX_REQUEST_BYTES: Final = 6 * 2**20
+"""A request to Lambda's Invoke must be smaller than this (lambda/latest/dg/gettingstarted-limits)."""
 MAX_IMAGES: Final = 64
+MAX_FOLDER: Final = 480
+"""Characters of OutputPath and CompletedPath: with `errors/` and the longest base name still a key (1024 bytes)."""
 IMAGE_ROOTS: Final = ("coco", "imagenet", "synthetic")
 
 _KEY = re.compile(r"(coco|imagenet|synthetic|models|input|output|completed|failed)/[A-Za-z0-9._/-]{1,512}")
@@ -60,7 +69,8 @@ class Query:
 def check_key(key: object, roots: tuple[str, ...]) -> str:
     """Return `key` if it is a plain object key below one of `roots`, else raise QueryError."""
     if not isinstance(key, str) or not _KEY.fullmatch(key):
-        raise QueryError("BadKey", f"{_shown(key)} is not a key of this bucket's layout")
+        below = " or ".join(root + "/" for root in roots)
+        raise QueryError("BadKey", f"{_shown(key)} is not a key below {below}, of at most 512 letters, digits and ._-/")
     parts = key.split("/")
     # An empty last part is a folder; `.` and `..` are legal in S3 but never in a path made of the key.
     if any(part in (".", "..") for part in parts) or "" in parts:
@@ -113,18 +123,57 @@ def render_query(query: Query) -> bytes:
     )
 
 
-def parse_s3_event(event: Mapping[str, Any]) -> tuple[str, ...]:
-    """Keys of the objects an S3 event tells of, url-decoded and not yet checked.
+def parse_image_bytes(document: Mapping[str, Any], query: Query) -> bytes | None:
+    """The image that a direct invocation carries, decoded; None without any. Raises QueryError."""
+    text = document.get("ImageBytes")
+    if text is None:
+        return None
+    if len(query.image_filenames) != 1:
+        raise QueryError("BadInput", f"ImageBytes is one image, ImageFilenames names {len(query.image_filenames)}")
+    if not isinstance(text, str) or not 0 < len(text) < MAX_REQUEST_BYTES:
+        raise QueryError("BadInput", f"ImageBytes must be text of 1 to {MAX_REQUEST_BYTES - 1} characters")
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError as error:
+        raise QueryError("BadInput", f"ImageBytes is not base64: {error}") from error
 
-    The bucket in the event is ignored: the environment fixes it. A test event of S3 has no records.
-    """
+
+def render_invocation(image_key: str, image: bytes | None = None) -> bytes:
+    """Write the event of a direct invocation for one image; with `image`, the file itself travels in it."""
+    event: dict[str, Any] = {"ImageFilenames": [image_key]}
+    if image is not None:
+        event["ImageBytes"] = base64.b64encode(image).decode()
+    return _dump(event)
+
+
+def event_records(event: Mapping[str, Any]) -> list[object]:
+    """Records of an S3 event, each to be served on its own; a test event of S3 has none and is ignored."""
     records = event.get("Records", ())
     if not isinstance(records, list | tuple):
-        raise QueryError("BadEvent", "Records is not a list")
-    return tuple(_record_key(record) for record in records)
+        raise QueryError("BadEvent", f"Records is {_shown(records)}, not a list")
+    return list(records)
 
 
-def is_s3_event(event: object) -> bool:
+def parse_s3_event(event: Mapping[str, Any]) -> tuple[str, ...]:
+    """Keys of all the records of an S3 event; raises QueryError if there is one without."""
+    return tuple(record_key(record) for record in event_records(event))
+
+
+def record_key(record: object) -> str:
+    """Key of the object that a record tells of, url-decoded and not yet checked; raises QueryError.
+
+    The bucket in the event is ignored: the environment fixes it.
+    """
+    try:
+        key = record["s3"]["object"]["key"]  # type: ignore[index]
+    except (KeyError, TypeError, IndexError) as error:
+        raise QueryError("BadEvent", "a record has no s3.object.key") from error
+    if not isinstance(key, str):
+        raise QueryError("BadEvent", f"a record's s3.object.key is {_shown(key)}, not text")
+    return unquote_plus(key)
+
+
+def is_s3_event(event: object) -> TypeGuard[Mapping[str, Any]]:
     """Tell an S3 event (or S3's test event) from an input JSON given directly."""
     return isinstance(event, Mapping) and ("Records" in event or event.get("Event") == "s3:TestEvent")
 
@@ -139,9 +188,13 @@ def error_key(query: Query, event_key: str) -> str:
     try:
         name = base_name(check_event_key(event_key))
     except QueryError:
-        digest = hashlib.sha256(event_key.encode(errors="replace")).hexdigest()
-        name = f"rejected-{digest[:16]}.json"
+        name = _rejected(event_key)
     return f"{query.output_path}errors/{name}"
+
+
+def malformed_key(request_id: str, number: int) -> str:
+    """Where the error record of an event's record that names no object goes; a retry of the event finds the same."""
+    return f"output/errors/{_rejected(f'{request_id} {number}')}"
 
 
 def completed_key(query: Query, event_key: str) -> str:
@@ -195,7 +248,8 @@ def _load(document: bytes | str) -> dict[str, Any]:
     if len(document) > MAX_INPUT_BYTES:
         raise QueryError("BadInput", f"input JSON of {len(document)} bytes is larger than {MAX_INPUT_BYTES}")
     try:
-        values = json.loads(document)
+        text = document if isinstance(document, str) else document.decode("utf-8-sig")
+        values = json.loads(text, object_pairs_hook=_unambiguous, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:  # JSON and UTF-8 errors are ValueErrors; deep nesting recurses
         raise QueryError("BadInput", f"input is not JSON: {str(error)[:200]}") from error
     if not isinstance(values, dict):
@@ -203,30 +257,47 @@ def _load(document: bytes | str) -> dict[str, Any]:
     return values
 
 
+def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Of two values under one name JSON readers take one or the other: the query would not be what was meant."""
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{_shown(twice)} occurs twice in one object")
+    return values
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is not a number of JSON")
+
+
 def _images(names: object) -> tuple[str, ...]:
     if not isinstance(names, list | tuple) or not 1 <= len(names) <= MAX_IMAGES:
-        raise QueryError("BadInput", f"ImageFilenames must be a list of 1 to {MAX_IMAGES} keys")
+        found = f"{len(names)} of them" if isinstance(names, list | tuple) else _shown(names)
+        raise QueryError("BadInput", f"ImageFilenames must be a list of 1 to {MAX_IMAGES} keys, not {found}")
     return tuple(check_key(name, IMAGE_ROOTS) for name in names)
 
 
 def _folder(path: object, root: str) -> str:
     if not isinstance(path, str):
-        raise QueryError("BadKey", f"{_shown(path)} is not a folder")
+        raise QueryError("BadKey", f"{_shown(path)} is not a folder below {root}/")
     folder = path.removesuffix("/")
     if folder != root:
         check_key(folder, (root,))
+    if len(folder) > MAX_FOLDER:
+        raise QueryError("BadKey", f"folder {_shown(path)} has more than {MAX_FOLDER} characters")
+    if root == "output" and "errors" in folder.split("/"):
+        raise QueryError("BadKey", f"folder {_shown(path)} is for error records: choose another OutputPath")
     return f"{folder}/"
 
 
-def _record_key(record: object) -> str:
-    try:
-        key = record["s3"]["object"]["key"]  # type: ignore[index]
-    except (KeyError, TypeError, IndexError) as error:
-        raise QueryError("BadEvent", "a record has no s3.object.key") from error
-    if not isinstance(key, str):
-        raise QueryError("BadEvent", "a record's s3.object.key is not text")
-    return unquote_plus(key)
+def _rejected(what: str) -> str:
+    """Base name of an error record whose query has no name that may be used."""
+    return f"rejected-{hashlib.sha256(what.encode(errors='replace')).hexdigest()[:16]}.json"
 
 
-def _shown(key: object) -> str:
-    return repr(key)[:120]
+def _shown(value: object) -> str:
+    """A value of the input for a message: one short line, whatever it is (a deep list cannot even be printed)."""
+    if isinstance(value, str):
+        return repr(value[:100]) + ("..." if len(value) > 100 else "")
+    return repr(value)[:40] if value is None or isinstance(value, int | float) else f"a {type(value).__name__}"

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 import os
+import re
 
 from serverless_mlperf_sut.protocol import MODEL_FILES, MODEL_FOLDERS
 
@@ -21,6 +22,8 @@ class Settings:
     models_path: str = "models/"
     threads: int = 1
     precision: str = "f32"
+    model_sha256: tuple[str, ...] = ()
+    """Digests that the model's files must have, in the order of `model_keys`; empty: they are not checked."""
 
     @property
     def model_keys(self) -> tuple[str, ...]:
@@ -45,6 +48,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         models_path=models_path,
         threads=_threads(environ.get("SUT_THREADS", "")),
         precision=environ.get("SUT_PRECISION") or "f32",
+        model_sha256=_digests(environ.get("SUT_MODEL_SHA256", ""), len(MODEL_FILES[task, engine])),
     )
 
 
@@ -53,6 +57,13 @@ def _required(environ: Mapping[str, str], name: str) -> str:
     if not value:
         raise SettingsError(f"environment variable {name} is not set")
     return value
+
+
+def _digests(value: str, count: int) -> tuple[str, ...]:
+    digests = tuple(value.split(",")) if value else ()
+    if digests and (len(digests) != count or not all(re.fullmatch("[0-9a-f]{64}", digest) for digest in digests)):
+        raise SettingsError(f"SUT_MODEL_SHA256={value[:80]} must be {count} SHA-256 in hexadecimal, between commas")
+    return digests
 
 
 def _threads(value: str) -> int:

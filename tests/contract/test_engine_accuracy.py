@@ -9,10 +9,12 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pytest
 
-from serverless_mlperf.accuracy import classification_accuracy, detection_accuracy
+from serverless_mlperf.accuracy import classification_accuracy, detection_accuracy, encoded, score
 from serverless_mlperf.datasets.base import Dataset, load_dataset
-from serverless_mlperf.models.build import build_models
-from serverless_mlperf.workloads import ENGINE_AND_FORMATS, EngineAndFormat, Task
+from serverless_mlperf.mlperf.verdict import accuracy_below_target
+from serverless_mlperf.models.build import build_models, read_models
+from serverless_mlperf.reference import cached_reference
+from serverless_mlperf.workloads import ENGINE_AND_FORMATS, WORKLOADS, EngineAndFormat, Task
 from serverless_mlperf_sut.engines.base import create
 from serverless_mlperf_sut.images import decode, preprocess
 from serverless_mlperf_sut.postprocess import postprocess
@@ -77,6 +79,18 @@ def test_ap_is_that_of_the_weights(models: Path, engine_and_format: EngineAndFor
     found = detection_accuracy(dataset("object_detection"), answers(models, "object_detection", engine_and_format))
     assert found.sample_count == 128
     assert found.ap == pytest.approx(0.246, abs=0.01)
+
+
+@pytest.mark.parametrize("task", DATASETS)
+@pytest.mark.parametrize("engine_and_format", ENGINE_AND_FORMATS)
+def test_engines_reach_mlperfs_target(models: Path, task: Task, engine_and_format: EngineAndFormat) -> None:
+    """Every engine at f32 has 99.5 % to 100.5 % of the FP32 reference's Top-1 or AP, and so meets MLPerf's target."""
+    mine = score(dataset(task), encoded(task, answers(models, task, engine_and_format))).value
+    reference = cached_reference(read_models(models), dataset(task), lambda _: None).accuracy.value
+    assert mine is not None
+    assert reference
+    assert 0.995 <= mine / reference <= 1.005
+    assert accuracy_below_target(task, mine, reference, WORKLOADS[task].accuracy_target.ratio) is None
 
 
 @pytest.mark.parametrize(("one", "other"), tuple(combinations(ENGINE_AND_FORMATS, 2)))

@@ -148,6 +148,18 @@ def test_invoke_reports_and_errors(clients: dict[str, Any]) -> None:
 
 
 @pytest.mark.usefixtures("function")
+def test_throttled_call_says_why(clients: dict[str, Any]) -> None:
+    """Beyond the reserved concurrency it is a TooManyRequestsException with Lambda's reason."""
+    clients["lambda"].put_function_concurrency(FunctionName="echo", ReservedConcurrentExecutions=0)
+    try:
+        with pytest.raises(ClientError, match="TooManyRequestsException") as caught:
+            clients["lambda"].invoke(FunctionName="echo")
+        assert caught.value.response["Reason"] == "ReservedFunctionConcurrentInvocationLimitExceeded"  # type: ignore[typeddict-item]
+    finally:
+        clients["lambda"].delete_function_concurrency(FunctionName="echo")
+
+
+@pytest.mark.usefixtures("function")
 def test_functions_are_listed_updated_and_deleted(clients: dict[str, Any]) -> None:
     """Update changes the revision; delete removes the function; layers are published and resolved."""
     layer = clients["lambda"].publish_layer_version(LayerName="tools", Content={"ZipFile": code()})["LayerVersionArn"]

@@ -3,88 +3,52 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tiny_cloud import TinyCloud
+from transport_cases import CLOSED, RUN, SAMPLES, Inbox, image_files, opened, run, wait_until
 
 from serverless_mlperf.errors import InputError
 from serverless_mlperf.platforms.base import Target
-from serverless_mlperf.transports.base import Reply, Transport, TransportError
+from serverless_mlperf.transports.base import RunContext, Transport, TransportError
 from serverless_mlperf.transports.fake import FakeSettings, FakeTransport
+from serverless_mlperf.transports.invoke import InvokeSettings, InvokeTransport
 from serverless_mlperf.transports.s3 import S3Transport
 from serverless_mlperf.transports.sigv4 import Credentials
-from serverless_mlperf.transports.table import TRANSPORTS, make_transport
+from serverless_mlperf.transports.table import TRANSPORTS, effective_options, make_transport
 
-RUN = "run1"
-SAMPLES = ("synthetic/0 a+b.jpg", "synthetic/1.jpg")
-DEADLINE_S = 20
-CLOSED = "http://127.0.0.1:1"
 NOWHERE = Target("local", "us-east-1", CLOSED, CLOSED, CLOSED, "b", "f", "input/", "output/", "completed/", "q", 1)
-
-
-class Inbox:
-    """Collects replies and waits for a number of them."""
-
-    def __init__(self) -> None:
-        self.replies: list[Reply] = []
-        self._grown = asyncio.Event()
-
-    def receive(self, reply: Reply) -> None:
-        """The transport's callback."""
-        self.replies.append(reply)
-        self._grown.set()
-
-    async def expect(self, count: int) -> list[Reply]:
-        """Wait until so many have come."""
-        await wait_until(lambda: len(self.replies) >= count)
-        return self.replies
-
-
-async def wait_until(holds: Callable[[], bool]) -> None:
-    """Wait for a condition, with a deadline."""
-    async with asyncio.timeout(DEADLINE_S):
-        while not holds():
-            await asyncio.sleep(0.005)
+CASES = ("fake", "invoke inline", "invoke s3ref", "s3")
 
 
 @asynccontextmanager
-async def opened(transport: Transport) -> AsyncIterator[Inbox]:
-    """An open transport's inbox."""
-    inbox = Inbox()
-    await transport.open(inbox.receive)
-    try:
-        yield inbox
-    finally:
-        await transport.close()
-
-
-@asynccontextmanager
-async def against(name: str) -> AsyncIterator[Transport]:
+async def against(case: str, folder: Path) -> AsyncIterator[Transport]:
     """Each transport in front of something that answers."""
+    name, _, payload = case.partition(" ")
     if name == "fake":
         yield FakeTransport(FakeSettings(delay_s=0.01))
         return
     async with TinyCloud() as cloud:
-        yield S3Transport(cloud.target, SAMPLES, RUN)
+        if name == "s3":
+            yield S3Transport(cloud.target, SAMPLES, RUN)
+            return
+        context = RunContext(cloud.target, SAMPLES, RUN, sample_paths=image_files(folder))
+        yield InvokeTransport(context, InvokeSettings(payload="inline" if payload == "inline" else "s3ref"))
 
 
-def run(case: Callable[[], Awaitable[None]]) -> None:
-    """Run one asynchronous case."""
-
-    async def limited() -> None:
-        async with asyncio.timeout(2 * DEADLINE_S):
-            await case()
-
-    asyncio.run(limited())
+def test_every_transport_is_a_case() -> None:
+    """None of them is left out of the contract."""
+    assert {case.partition(" ")[0] for case in CASES} == set(TRANSPORTS)
 
 
-@pytest.mark.parametrize("name", sorted(TRANSPORTS))
-def test_every_query_gets_one_reply(name: str) -> None:
+@pytest.mark.parametrize("name", CASES)
+def test_every_query_gets_one_reply(name: str, tmp_path: Path) -> None:
     """Each key comes back once, with its result as delivered and stamps in order."""
 
     async def case() -> None:
-        async with against(name) as transport, opened(transport) as inbox:
+        async with against(name, tmp_path) as transport, opened(transport) as inbox:
             keys = [f"{RUN}-{n:08d}" for n in range(30)]
             await asyncio.gather(*(transport.send(key, n % 2) for n, key in enumerate(keys)))
             replies = await inbox.expect(30)
@@ -100,12 +64,12 @@ def test_every_query_gets_one_reply(name: str) -> None:
     run(case)
 
 
-@pytest.mark.parametrize("name", sorted(TRANSPORTS))
-def test_close_is_idempotent_and_silent(name: str) -> None:
+@pytest.mark.parametrize("name", CASES)
+def test_close_is_idempotent_and_silent(name: str, tmp_path: Path) -> None:
     """After `close` no reply comes, and a second `close` does nothing."""
 
     async def case() -> None:
-        async with against(name) as transport, opened(transport) as inbox:
+        async with against(name, tmp_path) as transport, opened(transport) as inbox:
             await transport.send(f"{RUN}-00000000", 0)
             await transport.close()
             seen = len(inbox.replies)
@@ -118,7 +82,7 @@ def test_close_is_idempotent_and_silent(name: str) -> None:
 
 def test_unknown_transport_is_an_input_error() -> None:
     """The error lists what is known."""
-    with pytest.raises(InputError, match="known are s3, fake"):
+    with pytest.raises(InputError, match="known are s3, invoke, fake"):
         make_transport("pigeon", NOWHERE, SAMPLES, RUN)
 
 
@@ -128,9 +92,27 @@ def test_table_makes_each_transport() -> None:
     async def case() -> None:
         fake = make_transport("fake", NOWHERE, SAMPLES, RUN, options={"delay_s": 1.0})
         s3 = make_transport("s3", NOWHERE, SAMPLES, RUN, options={"fetches": 2})
-        assert (type(fake), type(s3)) == (FakeTransport, S3Transport)
+        invoke = make_transport("invoke", NOWHERE, SAMPLES, RUN, options={"payload": "s3ref"})
+        assert (type(fake), type(s3), type(invoke)) == (FakeTransport, S3Transport, InvokeTransport)
 
     run(case)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [({"payload": "zip"}, "known are inline, s3ref"), ({"colour": 1}, "'colour' is unknown; known are payload")],
+)
+def test_unknown_option_is_an_input_error(options: dict[str, Any], said: str) -> None:
+    """The error lists what is known."""
+    with pytest.raises(InputError, match=said):
+        make_transport("invoke", NOWHERE, SAMPLES, RUN, options=options)
+
+
+def test_effective_options_name_the_payload() -> None:
+    """What was not given is in a result as well; a transport that does not exist has no defaults."""
+    assert effective_options("invoke", {})["payload"] == "inline"
+    assert effective_options("invoke", {"payload": "s3ref"})["payload"] == "s3ref"
+    assert effective_options("pigeon", {"speed": 3}) == {"speed": 3}
 
 
 def s3_case(body: Callable[[TinyCloud, S3Transport, Inbox], Awaitable[None]], **cloud_settings: Any) -> None:
@@ -216,8 +198,9 @@ def test_error_record_is_a_reply_that_is_not_ok() -> None:
     s3_case(body, error_records=True)
 
 
-def test_unreadable_result_is_a_reply_that_is_not_ok() -> None:
-    """A damaged output ends its query as an error, not as silence."""
+@pytest.mark.parametrize("fault", ["broken_results", "cut_results"])
+def test_unreadable_result_is_a_reply_that_is_not_ok(fault: str) -> None:
+    """A damaged output, or one that does not come to its end, ends its query as an error, not as silence."""
 
     async def body(_: TinyCloud, transport: S3Transport, inbox: Inbox) -> None:
         await transport.send(f"{RUN}-00000000", 0)
@@ -226,7 +209,7 @@ def test_unreadable_result_is_a_reply_that_is_not_ok() -> None:
         assert reply.error is not None
         assert reply.error.startswith("result not read")
 
-    s3_case(body, broken_results=True)
+    s3_case(body, **{fault: True})
 
 
 def test_notice_delivered_twice_is_no_second_execution() -> None:

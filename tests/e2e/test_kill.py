@@ -29,7 +29,7 @@ from kills import (
 import pytest
 
 from serverless_mlperf.cache import cache_dir
-from serverless_mlperf.scratch import SUFFIX
+from serverless_mlperf.owner import owner_of
 from serverless_mlperf.store import ResultsFolder
 
 SIZES = ("1536", "3008")
@@ -100,7 +100,7 @@ def test_killed_experiment_is_resumed_to_the_undisturbed_table(
     outcomes.append(f"{moment.name:44}" + "".join(f"{cell!s:>10}" for cell in cells))
     assert table(path) == undisturbed
     assert list(temporary.iterdir()) == []
-    assert not list(cache_dir().rglob(f"*{SUFFIX}"))
+    assert not marked(cache_dir())
     assert users_of(temporary) == []
 
 
@@ -128,13 +128,18 @@ def test_preparation_that_was_killed_is_begun_again(
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=10)
     assert list(temporary.iterdir()) == []
-    assert not list(cache.rglob(f"*{SUFFIX}"))
+    assert not marked(cache)
+
+
+def marked(folder: Path) -> list[Path]:
+    """Temporary files and folders in it that bear a process's mark."""
+    return [path for path in folder.rglob("*") if owner_of(path.name)]
 
 
 def wait_for_scratch(*folders: Path) -> None:
     """Wait until something is being made in one of the folders."""
     end = time.monotonic() + 60
-    while not any(list(folder.rglob(f"*{SUFFIX}")) for folder in folders):
+    while not any(marked(folder) for folder in folders):
         assert time.monotonic() < end, "nothing was made"
         signal.sigtimedwait([], 0.01)
 

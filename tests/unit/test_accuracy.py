@@ -1,18 +1,24 @@
-"""Accuracy and encodings against values worked out by hand."""
+"""Accuracy against values worked out by hand, and against MLPerf's own reading of a log."""
 
+from dataclasses import replace
+import json
 from pathlib import Path
+import random
 import struct
 
 import pytest
 
+from official_scripts import coco_stats
 from serverless_mlperf.accuracy import (
+    DetectionAccuracy,
     classification_accuracy,
     detection_accuracy,
-    encode_classification,
-    encode_detection,
     ground_truth,
+    score,
 )
 from serverless_mlperf.datasets.base import Box, Dataset, Sample
+from serverless_mlperf.errors import RunError
+from serverless_mlperf.mlperf.responses import encode_boxes
 
 LABELS = (0, 7, 999)
 
@@ -38,11 +44,11 @@ EXACT = (0, 1, 0.9, 0.1, 0.1, 0.5, 0.5)
 
 
 def test_top1_and_top5() -> None:
-    """First right, third right and lost of three: Top-1 1/3, Top-5 2/3, one missing."""
+    """First right, third right and lost of three: Top-1 1/3, Top-5 2/3."""
     results = {0: [(1, 0.9)], 1: [(5, 0.5), (6, 0.3), (8, 0.1)], 2: None}
     accuracy = classification_accuracy(classified(), results)
     assert (accuracy.top1, accuracy.top5) == pytest.approx((1 / 3, 2 / 3))
-    assert (accuracy.sample_count, accuracy.missing_count) == (3, 1)
+    assert accuracy.sample_count == 3
 
 
 def test_background_is_never_right() -> None:
@@ -70,7 +76,6 @@ def test_lost_query_halves_recall() -> None:
     """One of two objects found: precision 1 up to recall .5, i.e. 51 of COCO's 101 recall levels."""
     accuracy = detection_accuracy(detected(), {0: [EXACT], 1: None})
     assert (accuracy.ap, accuracy.ap50) == pytest.approx((51 / 101, 51 / 101))
-    assert accuracy.missing_count == 1
 
 
 def test_loose_box_counts_at_50_only_as_far_as_it_overlaps() -> None:
@@ -90,19 +95,71 @@ def test_ground_truth_is_in_sample_order() -> None:
     assert [image["id"] for image in ground_truth(detected())["images"]] == [40, 41, 42]
 
 
-def test_classification_encoding() -> None:
-    """One little-endian float32: the network's best class minus 1; -1 when the query was lost."""
-    assert encode_classification([(8, 0.5), (1, 0.2)]) == struct.pack("<f", 7)
-    assert encode_classification(None) == struct.pack("<f", -1)
+def test_sizes_are_told_apart() -> None:
+    """An object of 3,200 square pixels is a medium one: small and large have no figure, which is not 0."""
+    accuracy = detection_accuracy(detected(), {0: [EXACT], 1: [EXACT]})
+    assert (accuracy.ap75, accuracy.ap_medium) == pytest.approx((1, 1))
+    assert (accuracy.ap_small, accuracy.ap_large) == (None, None)
 
 
-def test_detection_encoding() -> None:
-    """Rows become [index, ymin, xmin, ymax, xmax, score, class]."""
-    encoded = encode_detection(5, [(0, 3, 0.5, 0.125, 0.25, 0.75, 1.0)])
-    assert struct.unpack("<7f", encoded) == (5, 0.25, 0.125, 1.0, 0.75, 0.5, 3)
+def test_crowds_are_not_to_be_found() -> None:
+    """With crowd regions alone there is nothing to find, and the answer says so."""
+    crowd = replace(detected().samples[0].boxes[0], crowd=True)
+    dataset = replace(detected(), samples=tuple(replace(s, boxes=(crowd,)) for s in detected().samples))
+    assert detection_accuracy(dataset, {0: [EXACT]}).reason == "none of the samples has an object to find"
 
 
-@pytest.mark.parametrize("rows", [None, []])
-def test_lost_detection_is_well_formed(rows: list[list[float]] | None) -> None:
-    """A lost query, or one without boxes, still has seven numbers: an empty box of score 0."""
-    assert struct.unpack("<7f", encode_detection(5, rows)) == (5, 0, 0, 0, 0, 0, 1)
+@pytest.mark.parametrize("data", [b"", b"\0" * 4, b"\0" * 24, struct.pack("<5f", 1, 2, 3, 4, float("nan"))])
+def test_bytes_that_are_no_classes_are_refused(data: bytes) -> None:
+    """Anything but five numbers is a RunError that names the sample."""
+    with pytest.raises(RunError, match="sample 1"):
+        score(classified(), {1: data})
+
+
+@pytest.mark.parametrize("data", [b"", b"\0" * 27, struct.pack("<7f", 0, 0, 0, 1, 1, 0.5, 1)])
+def test_bytes_that_are_no_boxes_are_refused(data: bytes) -> None:
+    """Rows of seven numbers that name their own sample, or a RunError."""
+    with pytest.raises(RunError, match="sample 1"):
+        score(detected(), {1: data})
+
+
+def test_scores_are_those_of_mlperfs_script(tmp_path: Path) -> None:
+    """Random boxes in a log: all six figures equal those of accuracy-coco.py's reading, to the last bit."""
+    dataset, answers = random_scenes()
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations" / "instances_val2017.json").write_text(json.dumps(ground_truth(dataset)))
+    log = [{"seq_id": n, "qsl_idx": index, "data": data.hex()} for n, (index, data) in enumerate(answers.items())]
+    (tmp_path / "log.json").write_text(json.dumps(log))
+    found = score(dataset, answers)
+    assert isinstance(found, DetectionAccuracy)
+    figures = (found.ap, found.ap50, found.ap75, found.ap_small, found.ap_medium, found.ap_large)
+    assert figures == tuple(coco_stats(tmp_path / "log.json", tmp_path)[:6])
+    assert 0.1 < figures[0] < 0.9  # type: ignore[operator]
+
+
+def random_scenes() -> tuple[Dataset, dict[int, bytes]]:
+    """Sixty images of two categories, and answers that are off by some pixels, too many or missing."""
+    draw = random.Random(7)  # noqa: S311 - reproducible, not secret
+    samples, answers = [], {}
+    for index in range(60):
+        width, height = draw.randrange(200, 640), draw.randrange(200, 480)
+        rows, boxes = [], []
+        for _ in range(draw.randrange(5)):
+            x, y, w, h = (
+                draw.uniform(0, width / 2),
+                draw.uniform(0, height / 2),
+                draw.uniform(8, 220),
+                draw.uniform(8, 220),
+            )
+            category = draw.randrange(1, 3)
+            boxes.append(Box(category, x, y, x + w, y + h, w * h))
+            near = [v + draw.gauss(0, 3) for v in (x, y, x + w, y + h)]
+            scaled = [near[0] / width, near[1] / height, near[2] / width, near[3] / height]
+            rows.append([0, draw.choice((category, 1, 2)), draw.random(), *(round(v, 7) for v in scaled)])
+        samples.append(
+            Sample(
+                index, f"coco/{index}", Path(f"{index}.jpg"), None, tuple(boxes), width, height, image_id=900 - index
+            )
+        )
+        answers[index] = encode_boxes(index, rows if draw.random() > 0.1 else None)
+    return Dataset("coco", "object_detection", tuple(samples), "d", {1: "one", 2: "two"}), answers

@@ -7,6 +7,7 @@ import pytest
 
 from serverless_mlperf.config import load_config
 from serverless_mlperf.errors import InputError
+from serverless_mlperf.mlperf.length import Length, length_of
 
 
 def test_default_is_the_seeds_matrix() -> None:
@@ -14,7 +15,7 @@ def test_default_is_the_seeds_matrix() -> None:
     config = load_config(None, {})
     assert len(config.cells) == 24
     assert {cell.memory_mib for cell in config.cells} == {768, 1536, 2240, 3008}
-    assert config.queries == 100
+    assert length_of(config.length, config.loadgen_scenario, config.queries) == Length(100)
 
 
 def test_data_set_chooses_its_task() -> None:
@@ -50,6 +51,16 @@ def test_a_point_is_measured_once() -> None:
         ({"input_dataset": Path("x")}, "--dataset"),
         ({"precision": "bf16"}, "ie-ir"),
         ({"colour": "red"}, "colour"),
+        ({"scenario": "burst"}, "scenario"),
+        ({"target_qps": 5.0}, "--scenario server"),
+        ({"target_qps": 0.0, "scenario": "server"}, "target_qps"),
+        ({"latency_bound_ms": -1.0}, "latency_bound_ms"),
+        ({"search_capacity": True}, "--search-capacity"),
+        ({"search_capacity": True, "scenario": "server", "target_qps": 5.0}, "--search-capacity"),
+        ({"sweep": [1, 2], "scenario": "server"}, "--sweep"),
+        ({"sweep": [0]}, "sweep"),
+        ({"payload": "s3ref"}, "--transport invoke"),
+        ({"length": "quick", "queries": 5}, "--queries"),
     ],
 )
 def test_wrong_options_are_refused_in_one_line(options: dict[str, Any], said: str) -> None:

@@ -51,27 +51,16 @@ def test_holder_is_named_only_if_it_exists(left: str) -> None:
             pytest.fail("two processes hold the host")
 
 
-def test_lock_file_of_another_user_still_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file that can only be read locks as well: it is taken, and it excludes."""
+def test_cache_of_another_user_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lock in a cache that another user may write to would lock nothing: it is refused, with what to do."""
     as_another_user(tmp_path, monkeypatch)
-    lock = tmp_path / "experiment.lock"
-    lock.touch()
-    lock.chmod(0o444)
-    done = as_nobody(tmp_path, "with host_lock():\n  print('held')")
-    assert done.stdout == "held\n", done.stderr
-    with held():
-        assert "an experiment is running" in as_nobody(tmp_path, REPORTED).stdout
+    assert "belongs to uid 0, not to us (65534); set SERVERLESS_MLPERF_CACHE" in as_nobody(tmp_path, REPORTED).stdout
 
 
-def test_unusable_lock_file_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A lock file that cannot even be read is a HostError that says what to do; so is a link in its place."""
-    as_another_user(tmp_path, monkeypatch)
-    lock = tmp_path / "experiment.lock"
-    lock.touch()
-    lock.chmod(0o600)
-    assert "another user's" in as_nobody(tmp_path, REPORTED).stdout
-    lock.unlink()
-    lock.symlink_to(tmp_path / "elsewhere")
+def test_link_in_place_of_the_lock_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is a HostError that names it."""
+    monkeypatch.setenv("SERVERLESS_MLPERF_CACHE", str(tmp_path))
+    (tmp_path / "experiment.lock").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(HostError, match=r"experiment\.lock"), host.host_lock():
         pytest.fail("a link was followed")
     assert not (tmp_path / "elsewhere").exists()

@@ -37,7 +37,7 @@ def fill(run_folder: Path, valid: bool = True, run: int = 1) -> None:
 def test_experiment_names_settings_matrix_and_environment(folder: ResultsFolder) -> None:
     """experiment.json carries the schema, the settings, the cells and the environment, and gives the folder back."""
     content = json.loads((folder.path / "experiment.json").read_text())
-    assert content["schema"] == 1
+    assert content["schema"] == 2
     assert (content["settings"], content["cells"]) == ({"queries": 3, "repeat": 2}, ["b", "a"])
     assert ResultsFolder.open(folder.path) == folder
 

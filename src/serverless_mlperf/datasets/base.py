@@ -8,6 +8,8 @@ import json
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
+from serverless_mlperf_sut.protocol import IMAGE_ROOTS, QueryError, check_key
+
 from ..errors import DatasetError
 from ..workloads import Task
 
@@ -69,6 +71,19 @@ class Dataset:
     def __post_init__(self) -> None:
         if len({sample.key for sample in self.samples}) != len(self.samples):
             raise DatasetError(f"data set {self.name}: two samples have the same file; remove one from the labels")
+        for sample in self.samples:
+            _check_key(sample)
+
+
+def _check_key(sample: Sample) -> None:
+    """The function refuses such a key for every query: better told once, before anything is measured."""
+    try:
+        check_key(sample.key, IMAGE_ROOTS)
+    except QueryError as exc:
+        raise DatasetError(
+            f"image {sample.path.name!r}: its name cannot be part of an object key here; rename it in the folder and "
+            "in the labels, with letters, digits and ._- only"
+        ) from exc
 
 
 class Loader(Protocol):
@@ -97,7 +112,10 @@ def load_dataset(name: str, task: Task, folder: Path | None, count: int | None, 
         raise DatasetError(f"data set {name}: {count} images asked; ask for at least 1")
     module, function = DATASETS[name].split(":")
     load: Loader = getattr(import_module(module), function)
-    return load(task, folder, count, seed)
+    try:
+        return load(task, folder, count, seed)
+    except OSError as exc:
+        raise DatasetError(f"data set {name}: {exc.filename or folder} cannot be read ({exc.strerror})") from exc
 
 
 def existing_folder(name: str, folder: Path | None) -> Path:
@@ -138,8 +156,11 @@ def sample_digest(samples: Iterable[Sample]) -> str:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file's content."""
+    """SHA-256 of an image file's content."""
     try:
+        # A pipe would be read for ever; a folder or a link to nothing is no image whatever it is called.
+        if not path.is_file():
+            raise DatasetError(f"image {path}: is no file; remove it, or its link")
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as exc:

@@ -7,6 +7,7 @@ itself. Images that are listed but not there are passed over, so that a part of 
 from collections import defaultdict
 from collections.abc import Mapping
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +34,13 @@ def load(task: Task, folder: Path | None, count: int | None, seed: int) -> Datas
     root = existing_folder("coco", folder)
     annotations = _annotation_file(root)
     try:
-        content = json.loads(annotations.read_text(encoding="utf-8"))
+        content = json.loads(annotations.read_text(encoding="utf-8-sig"))
         samples = _samples(content, image_folder(root, "val2017", "images"), count)
         categories = {int(c["id"]): str(c["name"]) for c in content["categories"]}
-    except (OSError, KeyError, TypeError, ValueError) as exc:
-        raise DatasetError(f"{annotations}: not a COCO annotation file ({exc!r}); get the original") from exc
+    except KeyError as exc:
+        raise DatasetError(f"{annotations}: not a COCO annotation file (no {exc}); get the original") from exc
+    except (OSError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as exc:
+        raise DatasetError(f"{annotations}: not a COCO annotation file ({_line(exc)}); get the original") from exc
     _check_categories(annotations, samples, categories)
     return Dataset("coco", task, samples, sample_digest(samples), categories)
 
@@ -55,8 +58,9 @@ def _annotation_file(root: Path) -> Path:
 
 def _samples(content: Mapping[str, Any], images: Path, count: int | None) -> tuple[Sample, ...]:
     names = image_names(images)
+    sizes = _sizes(content["images"])
     found = [image for image in content["images"] if image["file_name"] in names]
-    boxes = _boxes(content["annotations"], {image["id"] for image in content["images"]})
+    boxes = _boxes(content["annotations"], sizes)
     return tuple(
         Sample(
             index,
@@ -71,16 +75,59 @@ def _samples(content: Mapping[str, Any], images: Path, count: int | None) -> tup
     )
 
 
-def _boxes(annotations: list[dict[str, Any]], image_ids: set[int]) -> dict[int, list[Box]]:
+def _sizes(images: list[dict[str, Any]]) -> dict[int, tuple[int, int]]:
+    """Image id -> width and height in pixels, of images that are listed properly."""
+    sizes: dict[int, tuple[int, int]] = {}
+    for image in images:
+        name, width, height = image["file_name"], image["width"], image["height"]
+        if not isinstance(name, str) or "/" in name or name in ("", ".", ".."):
+            raise ValueError(f"file_name {_short(name)} is no plain name")
+        if not (_whole(width) and _whole(height) and width > 0 and height > 0):
+            raise ValueError(f"{name[:80]} has the size {_short(width)} x {_short(height)}")
+        if image["id"] in sizes or not _whole(image["id"]):
+            raise ValueError(f"image id {_short(image['id'])} is there twice, or no whole number")
+        sizes[image["id"]] = width, height
+    return sizes
+
+
+def _boxes(annotations: list[dict[str, Any]], sizes: Mapping[int, tuple[int, int]]) -> dict[int, list[Box]]:
     boxes: defaultdict[int, list[Box]] = defaultdict(list)
+    seen = set[object]()
     for annotation in annotations:
-        if annotation["image_id"] not in image_ids:
-            raise ValueError(f"annotation {annotation['id']} is of image {annotation['image_id']}, which is not listed")
-        x, y, width, height = (float(value) for value in annotation["bbox"])
-        area, crowd = float(annotation.get("area", width * height)), bool(annotation.get("iscrowd", 0))
-        box = Box(int(annotation["category_id"]), x, y, x + width, y + height, area, crowd)
-        boxes[annotation["image_id"]].append(box)
+        number, image_id = annotation["id"], annotation["image_id"]
+        if number in seen:
+            raise ValueError(f"annotation id {_short(number)} is there twice")
+        seen.add(number)
+        if image_id not in sizes:
+            raise ValueError(f"annotation {_short(number)} is of image {_short(image_id)}, which is not listed")
+        boxes[image_id].append(_box(annotation, *sizes[image_id]))
     return boxes
+
+
+def _box(annotation: Mapping[str, Any], image_width: int, image_height: int) -> Box:
+    """A box in its image; one without width or height is kept, as pycocotools keeps it: an object nobody can find."""
+    where = f"annotation {_short(annotation['id'])}"
+    x, y, width, height = (float(value) for value in annotation["bbox"])
+    area, crowd = float(annotation.get("area", width * height)), bool(annotation.get("iscrowd", 0))
+    if not all(map(math.isfinite, (x, y, width, height, area))) or min(width, height, area) < 0:
+        raise ValueError(f"{where} has the box {_short(annotation['bbox'])}, which no object has")
+    if x > image_width or y > image_height or x + width < 0 or y + height < 0:
+        raise ValueError(f"{where} lies outside its image of {image_width} x {image_height}")
+    if not _whole(annotation["category_id"]):
+        raise ValueError(f"{where} has the category {_short(annotation['category_id'])}")
+    return Box(annotation["category_id"], x, y, x + width, y + height, area, crowd)
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _short(value: object) -> str:
+    return repr(value)[:80]
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 def _check_categories(annotations: Path, samples: tuple[Sample, ...], categories: Mapping[int, str]) -> None:

@@ -5,6 +5,7 @@ the validation set works with the complete list; an image without a line is an e
 """
 
 from pathlib import Path
+import re
 
 from ..errors import DatasetError
 from ..workloads import Task
@@ -37,7 +38,7 @@ def _labelled(val_map: Path, names: frozenset[str]) -> list[tuple[str, int]]:
 
 def _read(val_map: Path) -> dict[str, int]:
     try:
-        lines = val_map.read_text(encoding="utf-8").splitlines()
+        lines = val_map.read_text(encoding="utf-8-sig").splitlines()  # Windows' editors put a mark in front
     except (OSError, UnicodeDecodeError) as exc:
         raise DatasetError(f"{val_map}: cannot be read ({exc}); it must have lines of `<file> <class>`") from exc
     labels: dict[str, int] = {}
@@ -53,6 +54,8 @@ def _read(val_map: Path) -> dict[str, int]:
 
 def _entry(line: str, where: str) -> tuple[str, int]:
     name, _, label = line.strip().rpartition(" ")
-    if not name.strip() or "/" in name or not label.isdecimal() or int(label) >= CLASS_COUNT:
-        raise DatasetError(f"{where}: {line.strip()!r} is not `<file> <class 0..{CLASS_COUNT - 1}>`; correct the line")
+    # Four digits at most: a number of thousands of them is refused by int itself.
+    if not name.strip() or "/" in name or not re.fullmatch("[0-9]{1,4}", label) or int(label) >= CLASS_COUNT:
+        shown = repr(line.strip()[:80])
+        raise DatasetError(f"{where}: {shown} is not `<file> <class 0..{CLASS_COUNT - 1}>`; correct the line")
     return name.strip(), int(label)

@@ -17,9 +17,9 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image
 
-from ..cache import cache_dir
+from ..cache import cache_section, close_to_others, is_ours
 from ..errors import DatasetError
-from ..scratch import scratch_folder
+from ..owner import own_folder
 from ..workloads import TASKS, Task
 from .base import Box, Dataset, Sample, sample_digest
 from .pictures import CLASSES, SIZES, Pixels, Rectangle, background, drawn_figure, paint, photographed
@@ -121,20 +121,26 @@ def _overlap(one: Rectangle, other: Rectangle) -> float:
 
 
 def _cached(task: Task, count: int, seed: int) -> Dataset:
-    folder = cache_dir() / "datasets" / f"synthetic-v{VERSION}-{task}-{count}-{seed}"
+    folder = cache_section("datasets") / f"synthetic-v{VERSION}-{task}-{count}-{seed}"
     try:
-        return _read(folder, task, count, seed)
-    except DatasetError:  # missing or damaged: made again, because nothing in the cache is the user's
+        return _read(_trusted(folder), task, count, seed)
+    except DatasetError:  # missing, damaged or not ours alone: made again, because nothing in the cache is the user's
         _replace(folder, task, count, seed)
     return _read(folder, task, count, seed)
 
 
+def _trusted(folder: Path) -> Path:
+    if not folder.is_dir() or not is_ours(folder):
+        raise DatasetError(f"data set synthetic: {folder} is not there, or others can write to it")
+    return folder
+
+
 def _replace(folder: Path, task: Task, count: int, seed: int) -> None:
     """Make the set beside its place and move it there whole, so that a reader never sees half of one."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with scratch_folder(folder.parent, ".making") as workshop:
+    with own_folder(".making-", folder.parent) as workshop:
         made, old = workshop / "new", workshop / "old"
         generate(made, task, count, seed)
+        close_to_others(made)
         if folder.exists():
             shutil.move(folder, old)
         try:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
+import sys
 import threading
 import time
 from typing import Final
@@ -49,16 +50,27 @@ class Batch:
 
 
 class Driver:
-    """One LoadGen test against one transport, which somebody else opened and will close."""
+    """One LoadGen test against one transport, which somebody else opened and will close.
+
+    At most `senders` sends are under way. Where a send lasts until the answer, that bounds the queries in flight; what
+    waits for a free sender waits between `issued_ns` and `begun_ns`, and its deadline runs.
+    """
 
     def __init__(
-        self, transport: Transport, encode: Encoder, keys: Iterator[str], deadline_s: float, senders: int = 8
+        self,
+        transport: Transport,
+        encode: Encoder,
+        keys: Iterator[str],
+        deadline_s: float,
+        senders: int = 8,
+        max_in_flight: int | None = None,
     ) -> None:
         self._transport = transport
         self._encode = encode
         self._keys = keys
         self._deadline_ns = round(deadline_s * 1e9)
-        self._senders = senders
+        self._free_senders = senders
+        self._max_in_flight = max_in_flight or sys.maxsize
         self._loop = asyncio.get_running_loop()
         self._batches: deque[Batch] = deque()
         self._woken = False
@@ -93,10 +105,10 @@ class Driver:
         """Queries that have ended without a good result, and surplus results."""
         return self._failed + self.counts["duplicates"]
 
-    async def run(self, settings: LoadGenSettings, folder: Path, drain_s: float) -> None:
+    async def run(self, settings: LoadGenSettings, folder: Path, drain_s: float, audit_config: str = NO_AUDIT) -> None:
         """Play one LoadGen test and write its logs into `folder`; raises RunError when LoadGen fails."""
         try:
-            await self._play(settings, folder)
+            await self._play(settings, folder, audit_config)
             # Not a wait for a result: the time in which second executions are still counted.
             await asyncio.sleep(drain_s)
         finally:
@@ -116,13 +128,13 @@ class Driver:
 
     # LoadGen's thread
 
-    def _start_test(self, settings: LoadGenSettings, folder: Path, finished: asyncio.Event) -> None:
+    def _start_test(self, settings: LoadGenSettings, folder: Path, audit_config: str, finished: asyncio.Event) -> None:
         try:
             sut = lg.ConstructFastSUT(self._issue, _nothing)
             library = lg.ConstructQSL(
                 settings.sample_count, settings.performance_sample_count, _nothing_to_load, _nothing_to_load
             )
-            lg.StartTestWithLogSettings(sut, library, test_settings(settings), log_settings(str(folder)), NO_AUDIT)
+            lg.StartTestWithLogSettings(sut, library, test_settings(settings), log_settings(str(folder)), audit_config)
         except (RuntimeError, ValueError, TypeError, OSError, BenchmarkError) as error:
             self._failure = error
         finally:
@@ -141,13 +153,13 @@ class Driver:
 
     # The event loop
 
-    async def _play(self, settings: LoadGenSettings, folder: Path) -> None:
+    async def _play(self, settings: LoadGenSettings, folder: Path, audit_config: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         finished = asyncio.Event()
         self._playing = True
         # A daemon: LoadGen cannot be interrupted, and an aborted process must not wait for it.
         thread = threading.Thread(
-            target=self._start_test, args=(settings, folder, finished), name="loadgen", daemon=True
+            target=self._start_test, args=(settings, folder, audit_config, finished), name="loadgen", daemon=True
         )
         cpu_ns, tick_ns = time.process_time_ns(), time.perf_counter_ns()
         thread.start()
@@ -173,17 +185,28 @@ class Driver:
         self._send_more()
 
     def _send_more(self) -> None:
-        for _ in range(min(self._senders - len(self._sending), len(self._waiting))):
+        for _ in range(min(self._free_senders, len(self._waiting), self._room)):
+            self._free_senders -= 1
             task = self._loop.create_task(self._send_waiting())
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)
 
     async def _send_waiting(self) -> None:
         """One sender: takes queries until none waits, so that a burst costs few tasks."""
-        while self._waiting:
-            query = self._waiting.popleft()
-            if query.verdict is None:
-                await self._send(query)
+        try:
+            while self._waiting and self._room > 0:
+                query = self._waiting.popleft()
+                if query.verdict is None:
+                    await self._send(query)
+        finally:
+            # Not in the task's done callback, which comes later: a query accepted in between would find no sender
+            # free, and nobody would look again.
+            self._free_senders += 1
+
+    @property
+    def _room(self) -> int:
+        """Queries that may still be handed to the platform before one of those in flight has ended."""
+        return self._max_in_flight - self._in_flight
 
     async def _send(self, query: Query) -> None:
         query.begun_ns = time.time_ns()
@@ -230,6 +253,8 @@ class Driver:
         self._failed += verdict != "ok"
         if self._playing:
             _complete(query.loadgen_id, self._encode(query.sample_index, None) if answer is None else answer)
+        if self._waiting:
+            self._send_more()
 
     def _count_surplus(self, reply: Reply) -> None:
         query = self._closed.get(reply.key)

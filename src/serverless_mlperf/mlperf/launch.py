@@ -15,6 +15,7 @@ from serverless_mlperf.mlperf.spec import DriverResult, RunSpec, dump_spec, load
 
 STOP_S: Final = 2.0
 """A run that was interrupted must have written its validity and ended by then."""
+SILENCE_S: Final = 5.0
 _TAIL_BYTES: Final = 2000
 _BAD_SPEC: Final = 2
 _INTERRUPTED: Final = 130
@@ -23,18 +24,24 @@ _CHUNK_BYTES: Final = 1 << 16
 OnEvent = Callable[[Mapping[str, Any]], None]
 
 
-def run_process(spec: RunSpec, on_event: OnEvent, lifeline: int | None = None) -> DriverResult:
+def run_process(
+    spec: RunSpec,
+    on_event: OnEvent,
+    lifeline: int | None = None,
+    on_silence: Callable[[], None] = lambda: None,
+) -> DriverResult:
     """Run one LoadGen test to its end and return its driver.json.
 
-    Blocking. Events are given to `on_event` as they come. `lifeline` is a descriptor that becomes readable when there
-    is nothing left to measure. An exception meanwhile (Ctrl-C included) ends the process: SIGINT, and SIGKILL when it
-    has not ended two seconds later. Raises CutOffError when the process is killed or the lifeline ends, RunError when
-    it fails without a result, InputError when it refused the specification.
+    Blocking. Events are given to `on_event` as they come; without any for five seconds, which never is while LoadGen
+    measures, `on_silence` is called. `lifeline` is a descriptor that becomes readable when there is nothing left to
+    measure. An exception meanwhile (Ctrl-C included, or raised by either) ends the process: SIGINT, and SIGKILL when
+    it has not ended two seconds later. Raises CutOffError when the process is killed or the lifeline ends, RunError
+    when it fails without a result, InputError when it refused the specification.
     """
     with tempfile.TemporaryFile() as errors:
         # A session of its own: Ctrl-C in the terminal reaches us alone, and we end it in order.
         process = subprocess.Popen(
-            [sys.executable, "-m", "serverless_mlperf.mlperf.process", "--parent-stdin"],
+            [sys.executable, "-P", "-m", "serverless_mlperf.mlperf.process", "--parent-stdin"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -42,7 +49,7 @@ def run_process(spec: RunSpec, on_event: OnEvent, lifeline: int | None = None) -
         )
         try:
             _hand_over(process, spec)
-            _follow(process, on_event, lifeline)
+            _follow(process, on_event, lifeline, on_silence)
             status = process.wait()
         finally:
             _stop(process)
@@ -61,12 +68,17 @@ def _hand_over(process: subprocess.Popen[bytes], spec: RunSpec) -> None:
         return  # it died at once: its status and stderr will say why
 
 
-def _follow(process: subprocess.Popen[bytes], on_event: OnEvent, lifeline: int | None) -> None:
+def _follow(
+    process: subprocess.Popen[bytes], on_event: OnEvent, lifeline: int | None, on_silence: Callable[[], None]
+) -> None:
     assert process.stdout is not None  # noqa: S101 - a pipe was asked for
     output, rest = process.stdout.fileno(), b""
     watched = [output] if lifeline is None else [output, lifeline]
     while True:
-        ready, _, _ = select.select(watched, [], [])
+        ready, _, _ = select.select(watched, [], [], SILENCE_S)
+        if not ready:
+            on_silence()
+            continue
         if lifeline in ready:
             raise CutOffError("the platform ended while the run was under way")
         chunk = os.read(output, _CHUNK_BYTES)

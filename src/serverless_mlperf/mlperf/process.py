@@ -14,9 +14,10 @@ import signal
 import sys
 from typing import Any, Final, NoReturn
 
-from serverless_mlperf.errors import BenchmarkError, RunError
+from serverless_mlperf.errors import BenchmarkError
 from serverless_mlperf.mlperf.account import Account, make_result
-from serverless_mlperf.mlperf.driver import Driver
+from serverless_mlperf.mlperf.audit import write_audit_config
+from serverless_mlperf.mlperf.driver import NO_AUDIT, Driver
 from serverless_mlperf.mlperf.logs import DetailLog, read_detail
 from serverless_mlperf.mlperf.responses import ENCODERS
 from serverless_mlperf.mlperf.settings import settings_of
@@ -48,12 +49,30 @@ class RunProcess:
         spec = self._spec
         spec.output.mkdir(parents=True, exist_ok=True)
         transport = make_transport(
-            spec.transport, spec.target, spec.samples, spec.run, spec.credentials, spec.transport_options
+            spec.transport,
+            spec.target,
+            spec.samples,
+            spec.run,
+            spec.credentials,
+            spec.transport_options,
+            spec.sample_paths,
+            spec.timeout_s,
         )
         try:
             await transport.open(self._deliver)
-            await self._warm(WarmUp(transport, self._keys, spec.target.concurrency, len(spec.samples), spec.warmup))
-            driver = Driver(transport, ENCODERS[spec.task], self._keys, spec.timeout_s, spec.senders)
+            await self._warm(
+                WarmUp(
+                    transport,
+                    self._keys,
+                    spec.target.concurrency,
+                    len(spec.samples),
+                    spec.warmup,
+                    spec.warmup_at_once,
+                )
+            )
+            driver = Driver(
+                transport, ENCODERS[spec.task], self._keys, spec.timeout_s, spec.sends_at_once, spec.max_in_flight
+            )
             detail = await self._measure(driver)
         finally:
             await transport.close()
@@ -69,13 +88,21 @@ class RunProcess:
 
     async def _measure(self, driver: Driver) -> DetailLog:
         self._driver, self._receive = driver, driver.receive
-        progress = asyncio.get_running_loop().create_task(self._report_progress(driver))
+        capacity_qps = self._warm_up.capacity_qps if self._warm_up else None
+        settings = settings_of(self._spec, capacity_qps)
+        progress = asyncio.get_running_loop().create_task(self._report_progress(driver, settings.expected))
         folder = self._spec.output / "loadgen"
         try:
-            await driver.run(settings_of(self._spec), folder, self._spec.drain_s)
+            await driver.run(settings, folder, self._spec.drain_s, self._audit_config())
         finally:
             progress.cancel()
         return read_detail(folder)
+
+    def _audit_config(self) -> str:
+        spec = self._spec
+        if spec.mode not in {"test01", "test04"}:
+            return NO_AUDIT
+        return str(write_audit_config(spec.output, spec.mode, spec.loadgen_model))
 
     def _deliver(self, reply: Reply) -> None:
         self._receive(reply)
@@ -83,14 +110,11 @@ class RunProcess:
     def _emit_warmup(self, warm: int, environments: int) -> None:
         self._emit({"event": "warmup", "warm": warm, "environments": environments})
 
-    async def _report_progress(self, driver: Driver) -> None:
+    async def _report_progress(self, driver: Driver, total: int) -> None:
         while True:
             await asyncio.sleep(PROGRESS_S)
-            self._emit({"event": "progress", "done": driver.done, "total": self._total, "errors": driver.failed})
-
-    @property
-    def _total(self) -> int:
-        return settings_of(self._spec).expected
+            total = max(total, driver.done)  # a run with a duration may need more
+            self._emit({"event": "progress", "done": driver.done, "total": total, "errors": driver.failed})
 
     # Ends before the end
 
@@ -132,7 +156,7 @@ def main() -> NoReturn:
     except BenchmarkError as error:
         run.abort(str(error), error.exit_status)
     except OSError as error:
-        run.abort(str(RunError(f"run {spec.run}: {error}")), 1)
+        run.abort(f"{error} (results go to {spec.output})", 1)
     sys.stdout.flush()
     # LoadGen's static destructors abort when its threads still exist.
     os._exit(status)

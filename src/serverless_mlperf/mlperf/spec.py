@@ -10,10 +10,17 @@ from pydantic import TypeAdapter, ValidationError
 from serverless_mlperf.errors import InputError
 from serverless_mlperf.platforms.base import Target
 from serverless_mlperf.transports.sigv4 import Credentials
+from serverless_mlperf.transports.table import SYNCHRONOUS
 from serverless_mlperf.workloads import Task
 
 Scenario = Literal["SingleStream", "MultiStream", "Server", "Offline"]
-Mode = Literal["performance", "accuracy"]
+Mode = Literal["performance", "accuracy", "test01", "test04"]
+ComplianceTest = Literal["test01", "test04"]
+
+LOAD_SHARE: Final = 0.5
+"""Server without a rate: this share of the capacity, where a queue of Poisson arrivals is still short."""
+SAMPLES_PER_QUERY: Final = 8
+"""MultiStream (mlperf.conf: *.MultiStream.samples_per_query)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +58,32 @@ class RunSpec:
     timeout_s: float
     """Deadline of a query from its hand-over; Offline: backlog x expected service time + function timeout."""
     query_count: int = 100
+    """Queries LoadGen issues at least; in Offline samples of the one query."""
     performance_sample_count: int = 1024
     scenario: Scenario = "Offline"
     mode: Mode = "performance"
     min_duration_s: float = 0.0
+    target_qps: float | None = None
+    """Server: mean rate of arrivals; None: `load_share` of what the environments can serve, by the warm-up."""
+    load_share: float = LOAD_SHARE
+    latency_bound_ms: float = 1000.0
+    """Server: the 99th percentile may not be above it."""
+    samples_per_query: int = SAMPLES_PER_QUERY
+    """MultiStream."""
     seeds: Seeds = field(default_factory=Seeds)
     warmup: WarmupRule = field(default_factory=WarmupRule)
     transport: str = "s3"
     transport_options: Mapping[str, Any] = field(default_factory=dict)
     credentials: Credentials | None = None
     """None: requests are not signed (local platform)."""
+    sample_paths: tuple[Path, ...] | None = None
+    """Files of the same images, for a transport that carries them; None where the client does not have them."""
     senders: int = 8
-    """Queries being handed to the platform at once."""
+    """Queries being handed to the platform at once, where that ends before their result comes."""
+    max_in_flight: int | None = None
+    """Queries handed to the platform and not ended; the others wait in the client. None: no bound."""
+    length: str | None = None
+    """Why it is as long as it is: quick, standard, full; a note for the result."""
     drain_s: float = 0.3
     """How long duplicates are still counted after the last query."""
 
@@ -71,8 +92,20 @@ class RunSpec:
             raise InputError(f"run {self.run}: no samples; give at least one image key")
         if self.query_count < 1:
             raise InputError(f"run {self.run}: {self.query_count} queries asked; give at least 1")
+        if self.target_qps is not None and self.target_qps <= 0:
+            raise InputError(f"run {self.run}: {self.target_qps:g} queries/s asked; give more than 0")
         if not self.run or "/" in self.run:
             raise InputError(f"run name {self.run!r} cannot be part of an object key")
+
+    @property
+    def sends_at_once(self) -> int:
+        """Bound of the sends under way: where a send lasts until the answer, that of the queries in flight."""
+        return self.target.concurrency if self.transport in SYNCHRONOUS else self.senders
+
+    @property
+    def warmup_at_once(self) -> int:
+        """Warm-up queries under way: twice the environments make a backlog, unless Lambda would answer it with 429."""
+        return self.target.concurrency * (1 if self.transport in SYNCHRONOUS else 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +116,7 @@ class DriverResult:
     scenario: Scenario
     mode: Mode
     asked: int
-    """Queries (samples) LoadGen was to issue."""
+    """Samples LoadGen was to issue, at least; exactly so many where no duration was asked for."""
     issued: int = 0
     ok: int = 0
     errors: int = 0
@@ -101,9 +134,19 @@ class DriverResult:
     """VALID or INVALID as LoadGen says; None in accuracy mode, where it gives no verdict."""
     loadgen_errors: tuple[str, ...] = ()
     loadgen_warnings: tuple[str, ...] = ()
+    loadgen: Mapping[str, Any] = field(default_factory=dict)
+    """What LoadGen computed: its `result_*` and `early_stopping_*` values."""
+    target_qps: float | None = None
+    """Server: the rate that was asked for."""
+    latency_bound_ms: float | None = None
+    """Server."""
+    length: str | None = None
+    """Why the run was as long as it was: quick, standard, full; None for a run outside of an experiment."""
     samples_per_second: float | None = None
     handover_p99_ns: int | None = None
     """LoadGen's thread -> the client's event loop: above a few ms the client was too slow."""
+    send_wait_p99_ns: int | None = None
+    """LoadGen's thread -> sending begun; None where `max_in_flight` makes queries wait on purpose."""
     client_cpu_ns: int | None = None
     """CPU time of the client process between start and end of the LoadGen test."""
     wall_ns: int | None = None
@@ -115,11 +158,21 @@ class DriverResult:
     cold: int = 0
     """Cold starts in the window."""
     warmup_queries: int = 0
+    transport_name: str = ""
+    transport_options: Mapping[str, Any] = field(default_factory=dict)
+    """As in effect, e.g. whether `invoke` carried the images (`payload`: inline or s3ref)."""
     transport: Mapping[str, int] = field(default_factory=dict)
+    """What the transport had to deal with, counted."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Effective settings as LoadGen logged them."""
+    capacity_qps: float | None = None
+    """What the environments can serve together, by the time that the warm-up's queries spent in them."""
     aborted: str | None = None
     """Why the run ended before its end."""
+    deadline_s: float | None = None
+    """After how long without a result a query counted as lost."""
+    trace_fault: str | None = None
+    """Why the records are without LoadGen's times."""
 
 
 _SPEC: Final = TypeAdapter(RunSpec)

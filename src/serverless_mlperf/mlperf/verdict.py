@@ -1,10 +1,10 @@
 """Is a run to be believed? Every reason why not, with its evidence and what to do next."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 import json
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from serverless_mlperf.mlperf.spec import DriverResult
 from serverless_mlperf.platforms.base import PlatformUsage
@@ -17,6 +17,20 @@ MIN_LAG_LIMIT_NS: Final = 5_000_000
 """A quarter of the 20 ms quota period, below which no latency of a throttled function is resolved anyway."""
 LAG_SHARE: Final = 0.05
 """Of the median service time: the error we accept in a latency that client or server cause."""
+ROUNDING: Final = 1e-9
+"""What the quotient of two accuracies may be off by: 343 of 350 right is 98 %, and the target is met."""
+LATE_LIMIT_NS: Final = 2_000_000
+"""How late the client may hand over a query at the 99th percentile, where latency is measured."""
+CLIENT_LIMITED_SHARE: Final = 0.9
+"""Of one core: a client that takes more (Python runs on one) may be what limits the throughput."""
+
+_RULES: Final = (
+    ("result_min_duration_met", "min_duration", "the run was shorter than its minimum duration"),
+    ("result_min_queries_met", "min_query_count", "fewer queries than the minimum"),
+    ("early_stopping_met", "early_stopping", "too few queries for the confidence that MLPerf asks for"),
+    ("result_perf_constraints_met", "latency_bound", "the 99th percentile of latency is above its bound"),
+)
+"""LoadGen's rules by the key of its log: our code, and what it means (loadgen/results.cc)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +57,10 @@ class Validity:
         """Whether another try may help: all that is wrong was the host's doing."""
         return not self.valid and all(reason.transient for reason in self.reasons)
 
+    def with_reason(self, reason: Reason | None) -> Self:
+        """The same verdict with one more reason against it, if there is one."""
+        return self if reason is None else replace(self, valid=False, reasons=(*self.reasons, reason))
+
 
 def verdict(
     driver: DriverResult,
@@ -57,16 +75,15 @@ def verdict(
     A calibration is the share of the host's cores that a spin test really got (1.0 = all of it); None where
     there is none (a platform elsewhere). `median_service_ns` is the median time a query spent in the function.
     """
-    limit_ns = lag_limit_ns(median_service_ns)
-    reasons = (
-        *_of_loadgen(driver),
-        *_of_queries(driver),
+    timing = (
         *_of_window(driver),
-        *_of_client(driver, limit_ns),
+        *_of_client(driver),
         *_of_host("before", calibration_before),
         *_of_host("after", calibration_after),
-        *_of_platform(usage, limit_ns),
+        *_of_platform(usage, lag_limit_ns(median_service_ns)),
     )
+    # Accuracy mode measures answers, not time: what only delays them is no reason (inference_rules, accuracy mode).
+    reasons = (*_of_loadgen(driver), *_of_queries(driver), *(timing if driver.mode != "accuracy" else ()))
     return Validity(not reasons, reasons, tries)
 
 
@@ -81,6 +98,25 @@ def host_limited(mean_ms: float | None, quota_ms: float | None) -> Reason | None
         f"mean forward {mean_ms:.1f} ms, {mean_ms / quota_ms - 1:+.0%} against the 20 ms quota's {quota_ms:.1f} ms"
     )
     return Reason("host_limited", evidence, "measure with fewer environments (--concurrency)", transient=True)
+
+
+def accuracy_below_target(
+    metric: str, value: float | None, reference: float | None, target_ratio: float, unknown: str | None = None
+) -> Reason | None:
+    """A reason when an accuracy run missed MLPerf's target, relative to the FP32 reference, or cannot tell.
+
+    `unknown` says why a figure is missing.
+    """
+    if value is None or not reference:
+        return Reason("accuracy_unknown", unknown or "no figure", "measure images with labels", transient=False)
+    if value / reference >= target_ratio - ROUNDING:
+        return None
+    evidence = (
+        f"{metric} {value:.4f} is {value / reference:.2%} of the FP32 reference's {reference:.4f}, "
+        f"target {target_ratio:.0%}"
+    )
+    next_step = "look for lost queries; else compare the engine's answers in output/ with the reference's"
+    return Reason("accuracy_below_target", evidence, next_step, transient=False)
 
 
 def lag_limit_ns(median_service_ns: int | None) -> int:
@@ -99,12 +135,38 @@ def write_validity(path: Path, validity: Validity) -> None:
 def _of_loadgen(driver: DriverResult) -> Iterator[Reason]:
     if driver.aborted is not None:
         yield Reason("aborted", driver.aborted, "run the cell again (--resume)", transient=False)
-    elif driver.mode == "performance" and driver.loadgen_validity != "VALID":
-        evidence = f"LoadGen says {driver.loadgen_validity or 'nothing'}"
-        yield Reason("loadgen_invalid", evidence, "read loadgen/mlperf_log_summary.txt", transient=False)
+    elif driver.mode != "accuracy" and driver.loadgen_validity != "VALID":
+        yield from _broken_rules(driver)
     if driver.loadgen_errors:
         evidence = f"{len(driver.loadgen_errors)} LoadGen errors, first: {driver.loadgen_errors[0]}"
         yield Reason("loadgen_errors", evidence, "read loadgen/mlperf_log_detail.txt", transient=False)
+    if driver.trace_fault is not None:
+        yield Reason("trace", driver.trace_fault, "measure again", transient=False)
+
+
+def _broken_rules(driver: DriverResult) -> Iterator[Reason]:
+    """Which of LoadGen's rules do not hold; none of them known, its verdict alone."""
+    broken = [(code, meaning) for key, code, meaning in _RULES if driver.loadgen.get(key) is False]
+    for code, meaning in broken:
+        yield Reason(code, f"LoadGen: {meaning}{_detail(driver, code)}", _next_step(code), transient=False)
+    if not broken:
+        evidence = f"LoadGen says {driver.loadgen_validity or 'nothing'}"
+        yield Reason("loadgen_invalid", evidence, "read loadgen/mlperf_log_summary.txt", transient=False)
+
+
+def _detail(driver: DriverResult, code: str) -> str:
+    """What LoadGen says beyond yes and no."""
+    p99_ns = driver.loadgen.get("result_99.00_percentile_latency_ns")
+    if code == "latency_bound" and p99_ns is not None:
+        return f" ({_ms(p99_ns)} against {driver.latency_bound_ms:g} ms at {driver.target_qps:.3g} queries/s)"
+    said = " ".join(str(driver.loadgen.get(f"{code}_result", "")).split())
+    return f" ({said[:200]})" if said else ""
+
+
+def _next_step(code: str) -> str:
+    if code == "latency_bound":
+        return "lower --target-qps, give the function more memory, or raise --latency-bound-ms"
+    return "measure longer: --full, or more --queries"
 
 
 def _of_queries(driver: DriverResult) -> Iterator[Reason]:
@@ -117,9 +179,15 @@ def _of_queries(driver: DriverResult) -> Iterator[Reason]:
     ):
         if count:
             yield Reason(code, f"{count} of {driver.issued} queries: {what}", next_step, transient=False)
-    if driver.aborted is None and driver.issued != driver.asked:
+    if driver.aborted is None and not _count_fits(driver):
         evidence = f"{driver.issued} queries issued, {driver.asked} asked"
         yield Reason("query_count", evidence, "read loadgen/mlperf_log_detail.txt", transient=False)
+
+
+def _count_fits(driver: DriverResult) -> bool:
+    """Whether LoadGen issued what was asked: where a duration was asked for as well, or more."""
+    exact = driver.mode == "accuracy" or not driver.settings.get("min_duration_ms")
+    return driver.issued == driver.asked if exact else driver.issued >= driver.asked
 
 
 def _of_window(driver: DriverResult) -> Iterator[Reason]:
@@ -131,10 +199,33 @@ def _of_window(driver: DriverResult) -> Iterator[Reason]:
         yield Reason("strays", evidence, "measure again after a pause", transient=True)
 
 
-def _of_client(driver: DriverResult, limit_ns: int) -> Iterator[Reason]:
-    if driver.handover_p99_ns is not None and driver.handover_p99_ns > limit_ns:
-        evidence = f"hand-over to the client's loop p99 {_ms(driver.handover_p99_ns)}, limit {_ms(limit_ns)}"
-        yield Reason("late_client", evidence, "free the host of other load and measure again", transient=True)
+def late_limit_ns(driver: DriverResult) -> int | None:
+    """How late the client may be at the 99th percentile: in Server 5 % of the bound or 2 ms, in a burst no limit."""
+    match driver.scenario:
+        case "Offline":
+            return None
+        case "Server":
+            return max(LATE_LIMIT_NS, round(LAG_SHARE * (driver.latency_bound_ms or 0) * 1e6))
+    return LATE_LIMIT_NS
+
+
+def client_cpu_share(driver: DriverResult) -> float | None:
+    """CPU time of the client over the time of the test, in cores; None where it was not measured."""
+    if driver.client_cpu_ns is None or not driver.wall_ns:
+        return None
+    return driver.client_cpu_ns / driver.wall_ns
+
+
+def _of_client(driver: DriverResult) -> Iterator[Reason]:
+    limit_ns = late_limit_ns(driver)
+    for what, late_ns in (
+        ("hand-over to the client's loop", driver.handover_p99_ns),
+        ("hand-over to the transport", driver.send_wait_p99_ns),
+    ):
+        if limit_ns is not None and late_ns is not None and late_ns > limit_ns:
+            evidence = f"{what} p99 {_ms(late_ns)}, limit {_ms(limit_ns)}"
+            yield Reason("late_client", evidence, "free the host of other load and measure again", transient=True)
+            return
 
 
 def _of_host(when: str, calibration: float | None) -> Iterator[Reason]:

@@ -1,7 +1,8 @@
 """Warm-up: every environment of the target serves a few queries before anything is measured.
 
-Twice as many queries as environments are kept under way, so that there is always a backlog: it makes the platform
-start all environments at once instead of reusing the first warm one.
+So many queries are kept under way that the platform starts all environments at once instead of reusing the first warm
+one: through events twice as many as environments, so that there is always a backlog; through invocations exactly as
+many, for one more would be refused.
 """
 
 import asyncio
@@ -26,13 +27,20 @@ class WarmUp:
     """One warm-up against one transport."""
 
     def __init__(
-        self, transport: Transport, keys: Iterator[str], environments: int, sample_count: int, rule: WarmupRule
+        self,
+        transport: Transport,
+        keys: Iterator[str],
+        environments: int,
+        sample_count: int,
+        rule: WarmupRule,
+        at_once: int,
     ) -> None:
         self._transport = transport
         self._keys = keys
         self._environments = environments
         self._sample_count = sample_count
         self._rule = rule
+        self._at_once = at_once
         self._arrived = asyncio.Event()
         self._open: dict[str, Query] = {}
         self.queries: dict[str, Query] = {}
@@ -59,6 +67,17 @@ class WarmUp:
     def complete(self) -> bool:
         """Whether every environment has served enough."""
         return self._warm >= self._environments
+
+    @property
+    def capacity_qps(self) -> float | None:
+        """What the environments can serve together: their count over the median time of a warm query in the function.
+
+        None when no warm query was served. Delivery is not part of the time that the function reports, so this is
+        an upper bound.
+        """
+        bodies = (query.reply.body["sut"] for query in self.queries.values() if query.reply and query.verdict == "ok")
+        spans_ns = sorted(sut["finish_ns"] - sut["start_ns"] for sut in bodies if not sut["cold"])
+        return self._environments / (spans_ns[len(spans_ns) // 2] / 1e9) if spans_ns else None
 
     def receive(self, reply: Reply) -> None:
         """Take one result; the transport's callback."""
@@ -88,7 +107,7 @@ class WarmUp:
         return sum(count >= self._rule.served for count in self.served.values())
 
     async def _fill_up(self) -> None:
-        missing = 2 * self._environments - len(self._open)
+        missing = self._at_once - len(self._open)
         await asyncio.gather(*(self._send(next(self._keys)) for _ in range(missing)))
 
     async def _send(self, key: str) -> None:

@@ -7,9 +7,10 @@ from importlib.metadata import version
 from importlib.resources import files as package_files
 from pathlib import Path
 import platform
+import shutil
 from typing import Final
 
-from serverless_mlperf.cache import cache_dir
+from serverless_mlperf.cache import cache_section, close_to_others, is_ours
 from serverless_mlperf.errors import HostError
 from serverless_mlperf.models.architecture import Array, mobilenet_v1, ssd_mobilenet_v1
 from serverless_mlperf.models.export_caffe import write_caffe
@@ -26,7 +27,7 @@ from serverless_mlperf.models.manifest import (
     write_manifest,
 )
 from serverless_mlperf.models.weights import EMBEDDED, load_weights, weights_digest
-from serverless_mlperf.scratch import scratch_folder
+from serverless_mlperf.owner import own_folder
 from serverless_mlperf.workloads import TASKS, Task
 from serverless_mlperf_sut.protocol import MODEL_FILES, MODEL_FOLDERS
 
@@ -79,10 +80,14 @@ def build_models(output: Path, weights: Path | None, tasks: Sequence[Task] = TAS
 def cached_models(weights: Path | None, tasks: Sequence[Task] = TASKS) -> ModelSet:
     """The model files of these weights, built only if the cache lacks them or holds damaged ones."""
     arrays = {task: load_weights(weights, task) for task in sorted(tasks)}
-    folder = cache_dir() / "models" / f"{weights_digest(*arrays.values())[:16]}-{exporter_version()[:16]}"
-    if folder.is_dir() and not verify_models(folder):
-        return read_models(folder)
-    return _build(folder, weights, arrays)
+    folder = cache_section("models") / f"{weights_digest(*arrays.values())[:16]}-{exporter_version()[:16]}"
+    if folder.is_dir():
+        if is_ours(folder) and not verify_models(folder):
+            return read_models(folder)
+        shutil.rmtree(folder)
+    built = _build(folder, weights, arrays)
+    close_to_others(folder)
+    return built
 
 
 def read_models(folder: Path) -> ModelSet:
@@ -104,7 +109,7 @@ def exporter_version() -> str:
 def _build(output: Path, source: Path | None, arrays: Mapping[Task, Mapping[str, Array]]) -> ModelSet:
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        with scratch_folder(output.parent, f".{output.name}") as scratch:
+        with own_folder(f".{output.name}-", output.parent) as scratch:
             _fill(scratch / "models", source, arrays)
             _publish(scratch / "models", output)
     except OSError as error:

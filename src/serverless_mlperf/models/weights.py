@@ -9,8 +9,10 @@ from collections.abc import Iterable, Mapping
 import hashlib
 from importlib.resources import files
 from io import BytesIO
+import math
 from pathlib import Path
 import struct
+import tokenize
 from typing import Any, Final
 import zipfile
 import zlib
@@ -29,9 +31,12 @@ WEIGHT_FILES: Final[dict[Task, str]] = {
 EMBEDDED: Final = "embedded"
 """What stands for the shipped weights where a folder would be named."""
 
+MAX_FILE_BYTES: Final = 512 * 2**20
+"""The larger network takes 28 MB at float32."""
+
 _DAMAGE: Final = (
-    *(ValueError, TypeError, KeyError, AttributeError, EOFError, OSError, MemoryError, RuntimeError),
-    *(zipfile.BadZipFile, zlib.error, struct.error),
+    *(ValueError, TypeError, KeyError, AttributeError, EOFError, OSError, MemoryError, RuntimeError, SyntaxError),
+    *(zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError),
 )
 """What NumPy and zipfile raise for files that are cut short, altered, pickled or no archive at all."""
 
@@ -66,6 +71,10 @@ def weights_digest(*weights: Mapping[str, Array]) -> str:
 
 def _file_content(path: Path) -> bytes:
     try:
+        if path.exists() and not path.is_file():
+            raise ModelError(f"{path}: is no file; give --weights a folder with {' and '.join(WEIGHT_FILES.values())}")
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise ModelError(f"{path}: {path.stat().st_size} bytes are too many for these networks; get the file again")
         return path.read_bytes()
     except OSError as error:
         names = " and ".join(WEIGHT_FILES.values())
@@ -82,14 +91,36 @@ def _embedded_content(task: Task) -> bytes:
         ) from error
 
 
-def _stored_arrays(content: bytes, where: str, names: Iterable[str]) -> dict[str, NDArray[Any]]:
-    wanted = {f"{name}{suffix}" for name in names for suffix in ("", ":codes", ":scale")}
+def _stored_arrays(content: bytes, where: str, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, NDArray[Any]]:
+    wanted = {f"{name}{suffix}": shape for name, shape in shapes.items() for suffix in ("", ":codes", ":scale")}
     try:
-        with np.load(BytesIO(content), allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files if name in wanted}
+        with zipfile.ZipFile(BytesIO(content)) as archive:
+            _check_members(archive.infolist(), wanted, where)
+        with np.load(BytesIO(content), allow_pickle=False) as arrays:
+            stored = {name: arrays[name] for name in arrays.files if name in wanted}
+        # A member that is no array at all comes back as its bytes.
+        if wrong := [name for name, array in stored.items() if not isinstance(array, np.ndarray)]:
+            raise ValueError(f"{wrong[0]} is no array")
+        return stored
     except _DAMAGE as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ModelError(f"{where}: not a readable .npz of plain arrays ({reason}); get the file again") from error
+
+
+def _check_members(members: Iterable[zipfile.ZipInfo], wanted: Mapping[str, tuple[int, ...]], where: str) -> None:
+    """Look at names and sizes before anything is unpacked; zipfile never reads more than the size told here."""
+    seen = set[str]()
+    for member in members:
+        name = member.filename.removesuffix(".npy")
+        if name in seen:
+            raise ModelError(f"{where}: two arrays are named {name}; make the file again")
+        seen.add(name)
+        # Sixteen bytes are the widest number NumPy has; headers take less than 4 KiB.
+        if name in wanted and member.file_size > 16 * math.prod(wanted[name]) + 4096:
+            raise ModelError(
+                f"{where}: {name} has {member.file_size} bytes, too many for shape {wanted[name]}; "
+                "these weights are of another network"
+            )
 
 
 def _restored(

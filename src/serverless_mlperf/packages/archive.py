@@ -4,23 +4,36 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 import hashlib
 import json
+import lzma
 from pathlib import Path, PurePosixPath
 import shutil
 import stat
+import struct
 from typing import Final, Self
 import zipfile
+import zlib
 
 from serverless_mlperf.errors import PackageError
-from serverless_mlperf.scratch import scratch_folder
+from serverless_mlperf.owner import this_process
 
 LIMIT_BYTES: Final = 250 * 2**20
 """Function and layers together, unzipped (AWS: lambda/latest/dg/gettingstarted-limits)."""
+DIRECT_BYTES: Final = 50 * 2**20
+"""Zipped, for an upload in the request itself (the same page)."""
 MAX_RATIO: Final = 200
 """Of unzipped to zipped size; shared libraries reach 4, a bomb thousands."""
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 _LEVEL: Final = 4
 """Of zlib: half the CPU time of 6 for 3 to 4 % more bytes, measured on both layers."""
 _LARGEST: Final = 5
+_KINDS: Final = (0, stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK)
+"""What a member may be; 0: the zip was made where files have no kind."""
+_DAMAGE: Final = (
+    *(EOFError, ValueError, NotImplementedError, RuntimeError, OverflowError),
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+)
+"""What zipfile raises: RuntimeError for an encrypted member, NotImplementedError for an unknown compression,
+ValueError for names and links that are no text, the others for damage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +51,11 @@ class Package:
     versions: Mapping[str, str]
     """Distributions inside, and the Python it was compiled for."""
 
+    @property
+    def must_go_by_s3(self) -> bool:
+        """Whether the zip is too large to be uploaded in the request itself."""
+        return self.zip_bytes > DIRECT_BYTES
+
     def to_json(self) -> str:
         """Text form, for the note beside a cached zip."""
         return json.dumps({**asdict(self), "path": self.path.name})
@@ -53,12 +71,11 @@ class Package:
 def write_zip(name: str, members: Mapping[str, Path], output: Path, versions: Mapping[str, str]) -> Package:
     """Write files under their member names: sorted, without times, with plain modes."""
     output.parent.mkdir(parents=True, exist_ok=True)
-    with scratch_folder(output.parent, f".{output.name}") as scratch:
-        partial = scratch / output.name
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as target:
-            for member, source in sorted(members.items()):
-                target.writestr(_entry(member, source), source.read_bytes(), compresslevel=_LEVEL)
-        partial.replace(output)
+    partial = output.with_name(f"{output.name}.{this_process().mark}.partial")
+    with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as target:
+        for member, source in sorted(members.items()):
+            target.writestr(_entry(member, source), source.read_bytes(), compresslevel=_LEVEL)
+    partial.replace(output)
     sizes = {member: source.stat().st_size for member, source in members.items()}
     return Package(
         name=name,
@@ -93,9 +110,14 @@ def unpack(archive: Path, folder: Path, max_bytes: int = LIMIT_BYTES) -> int:
             # Links last: nothing of this archive is written through one of its own links.
             for entry in sorted(entries, key=_is_link):
                 _extract(source, entry, root)
-    except (OSError, EOFError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-        # zipfile says RuntimeError for an encrypted member, NotImplementedError for an unknown compression.
-        raise PackageError(f"{archive}: cannot be unpacked ({error}); build or upload it again") from error
+            _check_links(archive, [root / entry.filename for entry in entries if _is_link(entry)], root)
+    except OSError as error:
+        raise PackageError(
+            f"{archive}: cannot be unpacked into {folder} ({error}); free disk space, or build or upload it again"
+        ) from error
+    except _DAMAGE as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise PackageError(f"{archive}: cannot be unpacked ({reason}); build or upload it again") from error
     return total
 
 
@@ -109,8 +131,14 @@ def _entry(member: str, source: Path) -> zipfile.ZipInfo:
 
 
 def _check_entries(archive: Path, entries: list[zipfile.ZipInfo], max_bytes: int) -> int:
+    seen = set[PurePosixPath]()
     for entry in entries:
         _check_name(archive, entry.filename)
+        _check_kind(archive, entry)
+        # Unpackers differ in which of two they keep: what was looked at need not be what is run.
+        if (path := PurePosixPath(entry.filename)) in seen and not entry.is_dir():
+            raise PackageError(f"{archive}: member {entry.filename!r} is there twice: refused")
+        seen.add(path)
     # zipfile never reads more than the size in the header, so that a lying header ends in a CRC error.
     total, packed = sum(entry.file_size for entry in entries), archive.stat().st_size
     if total > max_bytes:
@@ -123,6 +151,20 @@ def _check_entries(archive: Path, entries: list[zipfile.ZipInfo], max_bytes: int
 def _check_name(archive: Path, name: str) -> None:
     if name.startswith("/") or "\\" in name or "\0" in name or ".." in PurePosixPath(name).parts:
         raise PackageError(f"{archive}: member {name!r} points outside the folder: refused")
+
+
+def _check_kind(archive: Path, entry: zipfile.ZipInfo) -> None:
+    if stat.S_IFMT(entry.external_attr >> 16) not in _KINDS:
+        raise PackageError(f"{archive}: member {entry.filename!r} is neither file, folder nor link: refused")
+
+
+def _check_links(archive: Path, links: list[Path], root: Path) -> None:
+    """Look again at where links lead when all are there: one may lead on through another that was made after it."""
+    leading_out = [link for link in links if not link.resolve().is_relative_to(root)]
+    for link in leading_out:
+        link.unlink()
+    if leading_out:
+        raise PackageError(f"{archive}: link {leading_out[0].name!r} leaves the folder: refused")
 
 
 def _extract(source: zipfile.ZipFile, entry: zipfile.ZipInfo, root: Path) -> None:
@@ -141,6 +183,8 @@ def _extract(source: zipfile.ZipFile, entry: zipfile.ZipInfo, root: Path) -> Non
         return
     with source.open(entry) as data, target.open("xb") as file:
         shutil.copyfileobj(data, file, 1 << 20)
+        if file.tell() != entry.file_size:  # zipfile takes less than was announced for the whole
+            raise zipfile.BadZipFile(f"{entry.filename!r} has {file.tell()} bytes, not {entry.file_size}")
     target.chmod(_mode(entry))
 
 

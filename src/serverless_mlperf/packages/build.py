@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Mapping
 import hashlib
+from importlib.resources import files as package_files
 from importlib.util import find_spec
 import json
-import os
 from pathlib import Path
 import shutil
 import subprocess
@@ -12,17 +12,17 @@ import sys
 from typing import Final
 import zlib
 
-from serverless_mlperf.cache import cache_dir
-from serverless_mlperf.errors import PackageError
-from serverless_mlperf.packages.archive import LIMIT_BYTES, Package, digest, tree, write_zip
+from serverless_mlperf.cache import cache_section, close_to_others, is_ours
+from serverless_mlperf.errors import HostError, PackageError
+from serverless_mlperf.owner import PREFIX, own_folder, this_process
+from serverless_mlperf.packages.archive import Package, digest, tree, write_zip
 from serverless_mlperf.packages.contents import LAYER_OF, layer_files, layer_versions
-from serverless_mlperf.scratch import scratch_folder
+from serverless_mlperf.packages.limits import check_limits
 
-BUILD_VERSION: Final = 1
-"""To be raised when the same inputs shall give another package."""
 PYTHON: Final = f"python{sys.version_info.major}.{sys.version_info.minor}"
 _SITE_PACKAGES: Final = f"python/lib/{PYTHON}/site-packages/"
 _FUNCTION: Final = "serverless_mlperf_sut"
+_BUILDER_SOURCES: Final = ("archive.py", "build.py", "contents.py")
 
 
 def build_function_zip(output: Path) -> Package:
@@ -41,52 +41,45 @@ def build_layer(engine_and_format: str, output: Path) -> Package:
 def cached_packages(engine_and_format: str, folder: Path | None = None) -> tuple[Package, Package]:
     """Return the function's zip and the engine's layer, built only if what they are made of has changed.
 
-    A kept zip is used only if its digest is still the noted one.
+    Blocking: it reads every file that goes in, some tenths of a second. A kept zip is used only if nobody else can
+    have written it and its digest is still the noted one. Raises PackageError, HostError when it cannot be written.
     """
-    folder = folder or cache_dir() / "packages"
+    folder = folder or cache_section("packages")
     layer = _layer_of(engine_and_format)
-    sources = {name: digest(path) for name, path in _function_sources().items()}
-    function = _cached(folder, "function", sources, build_function_zip)
-    made = _cached(folder, layer, layer_versions(layer), lambda output: build_layer(engine_and_format, output))
-    check_total(function, made)
+    try:
+        function = _cached(folder, "function", _function_sources(), build_function_zip)
+        made = _cached(folder, layer, layer_files(layer), lambda output: build_layer(engine_and_format, output))
+    except OSError as error:
+        raise HostError(
+            f"{folder}: packages cannot be written ({error}); free 200 MB, or set SERVERLESS_MLPERF_CACHE"
+        ) from error
+    check_limits(function, made)
     return function, made
-
-
-def check_total(*packages: Package) -> None:
-    """Raise PackageError if the packages of one function exceed Lambda's limit together."""
-    total = sum(package.unzipped_bytes for package in packages)
-    if total <= LIMIT_BYTES:
-        return
-    largest = sorted((size, name) for package in packages for name, size in package.largest)[:-4:-1]
-    named = ", ".join(f"{name} {size / 2**20:.1f}" for size, name in largest)
-    names = " + ".join(package.name for package in packages)
-    raise PackageError(
-        f"{names}: {total / 2**20:.1f} MiB unzipped, Lambda takes {LIMIT_BYTES // 2**20}; largest (MiB): {named}"
-    )
 
 
 def _build(
     name: str, sources: Mapping[str, Path], prefix: str, installed: Path, output: Path, versions: Mapping[str, str]
 ) -> Package:
-    with scratch_folder() as scratch:
+    with own_folder(PREFIX) as scratch:
         compiled = _compile(sources, scratch, installed)
         members = {prefix + member: path for member, path in {**sources, **compiled}.items()}
         package = write_zip(name, members, output, {**versions, "python": PYTHON})
-    check_total(package)
+    check_limits(package)
     return package
 
 
 def _compile(sources: Mapping[str, Path], scratch: Path, installed: Path) -> dict[str, Path]:
     """Compile modules to .pyc files that are valid whatever time unpacking gives the sources.
 
-    In a fresh interpreter with a fixed hash seed: marshalled code depends on both.
+    In a fresh interpreter with a fixed hash seed: marshalled code depends on both. -P: what lies in the user's
+    current folder is not imported in place of the standard library.
     """
     for member, path in sources.items():
         if member.endswith(".py"):
             target = scratch / member
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
-    command = [sys.executable, "-S", "-s", "-W", "ignore", "-m", "compileall", "-qq", "-f"]
+    command = [sys.executable, "-P", "-S", "-s", "-W", "ignore", "-m", "compileall", "-qq", "-f"]
     command += ["--invalidation-mode", "unchecked-hash", "-s", str(scratch), "-p", str(installed), str(scratch)]
     done = subprocess.run(command, env={"PYTHONHASHSEED": "0"}, capture_output=True, text=True, check=False)
     compiled = {member: path for member, path in tree(scratch) if member.endswith(".pyc")}
@@ -96,14 +89,16 @@ def _compile(sources: Mapping[str, Path], scratch: Path, installed: Path) -> dic
     return compiled
 
 
-def _cached(folder: Path, name: str, inputs: Mapping[str, str], build: Callable[[Path], Package]) -> Package:
-    path = folder / f"{name}-{_key(inputs)}.zip"
+def _cached(folder: Path, name: str, sources: Mapping[str, Path], build: Callable[[Path], Package]) -> Package:
+    path = folder / f"{name}-{_key(sources)}.zip"
     note = path.with_suffix(".json")
     package = _noted(note)
     if package is None:
         package = build(path)
-        partial = note.with_suffix(f".{os.getpid()}")
+        partial = note.with_name(f"{note.name}.{this_process().mark}.partial")
         partial.write_text(package.to_json())
+        for written in (path, partial):
+            close_to_others(written)
         partial.replace(note)
     return package
 
@@ -112,13 +107,21 @@ def _noted(note: Path) -> Package | None:
     """Read a kept package, or None if there is none or it is not what was noted."""
     try:
         package = Package.from_json(note.read_text(), note.parent)
-        return package if digest(package.path) == package.sha256 else None
+        ours = is_ours(note) and is_ours(package.path)
+        return package if ours and digest(package.path) == package.sha256 else None
     except (OSError, KeyError, TypeError, ValueError):
         return None
 
 
-def _key(inputs: Mapping[str, str]) -> str:
-    about = {"build": str(BUILD_VERSION), "python": sys.version, "zlib": zlib.ZLIB_RUNTIME_VERSION, **inputs}
+def _key(sources: Mapping[str, Path]) -> str:
+    """Digest of all that decides what a zip holds: the files, this builder, the interpreter and zlib."""
+    builder = package_files("serverless_mlperf.packages")
+    about = {
+        "python": sys.version,
+        "zlib": zlib.ZLIB_RUNTIME_VERSION,
+        "builder": [hashlib.sha256((builder / name).read_bytes()).hexdigest() for name in _BUILDER_SOURCES],
+        "files": {name: digest(path) for name, path in sources.items()},
+    }
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -54,8 +54,21 @@ class Report:
     memory_mib: int
     max_memory_mib: int
     status: str = "ok"
+    """`ok`, `error` or `timeout`."""
     cpu_ns: int | None = None
     """CPU time of the environment during the invocation, as the platform saw it; None where it cannot."""
+    error_type: str | None = None
+    """Of a function that failed, e.g. `Runtime.OutOfMemory`."""
+    restore_ms: float | None = None
+    """Time to restore a snapshot (SnapStart), instead of an init phase."""
+    billed_restore_ms: int | None = None
+    """The part of it that is billed; `billed_ms` includes it."""
+    spawn_asked_ns: int | None = None
+    """Wall clock: the platform began to start the environment's process; of a cold one, where the platform tells."""
+    spawned_ns: int | None = None
+    """Wall clock: the process was there."""
+    error_message: str | None = None
+    """Why it failed, in one line, as the function or the platform says; None when it did not."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from serverless_mlperf.files import write_whole
+from serverless_mlperf.percentiles import LEVELS, level_name
 from serverless_mlperf.report.results import CellResult
 
 SEED_COLUMNS: Final = ("model_name", "latency", "qps", "latency_variance", "memory")
+LEVEL_NAMES: Final = tuple(level_name(p).replace(".", "_") for p in LEVELS)
+"""`p50` ... `p99_9`."""
 OUR_COLUMNS: Final = (
     "latency_stddev",
     "task",
@@ -43,12 +46,30 @@ OUR_COLUMNS: Final = (
     "ap",
     "ap50",
     "accuracy_samples",
+    "accuracy_source",
+    "accuracy_reference",
+    "accuracy_ratio",
+    "accuracy_target_ratio",
     "tries",
     "calibration_before",
     "calibration_after",
     "valid",
     "reasons",
+    "p50_low_ms",
+    "p50_high_ms",
+    "p90_low_ms",
+    "p90_high_ms",
+    "scenario",
+    *(f"latency_{level}{part}_ms" for level in LEVEL_NAMES for part in ("", "_low", "_high")),
+    *(f"loadgen_{level}_ms" for level in LEVEL_NAMES),
+    "latency_censored",
+    "early_stopping_estimate_ms",
+    "early_stopping_met",
+    "over_latency",
+    "over_latency_allowed",
+    "unattributed_ms",
 )
+"""New columns come last. Of a burst the latency columns are empty: its completion times are no latency."""
 
 
 def write_results(path: Path, results: Sequence[CellResult]) -> None:
@@ -70,4 +91,33 @@ def _row(result: CellResult) -> dict[str, Any]:
         "memory": result.memory_mib,
         "latency_stddev": result.stddev_ms,
         "reasons": " | ".join(result.reasons),
+        **_forward(result),
+        **_latency(result),
+        "unattributed_ms": result.waterfall.unattributed_ms if result.waterfall else None,
     }
+
+
+def _forward(result: CellResult) -> dict[str, float | None]:
+    """The ends of the intervals of the seed's two percentiles."""
+    both = zip(("p50", "p90"), result.forward, strict=False)
+    return {f"{name}_{end}_ms": ms for name, q in both for end, ms in (("low", q.low_ms), ("high", q.high_ms))}
+
+
+def _latency(result: CellResult) -> dict[str, Any]:
+    """Empty where a value or an end of its interval is not known, or lies beyond the deadline."""
+    found = result.latencies
+    if found is None or result.scenario == "Offline":
+        return {}
+    row: dict[str, Any] = {"latency_censored": found.censored}
+    for name, quantile in zip(LEVEL_NAMES, found.warm, strict=False):
+        row[f"latency_{name}_ms"] = quantile.value_ms
+        row[f"latency_{name}_low_ms"] = quantile.low_ms
+        row[f"latency_{name}_high_ms"] = quantile.high_ms
+    for name, value_ns in zip(LEVEL_NAMES, found.loadgen_ns.values(), strict=True):
+        row[f"loadgen_{name}_ms"] = value_ns / 1e6
+    if found.estimate is not None and found.estimate.value_ns is not None:
+        row["early_stopping_estimate_ms"] = found.estimate.value_ns / 1e6
+    if found.criterion is not None:
+        rule = found.criterion
+        row |= {"early_stopping_met": rule.met, "over_latency": rule.over, "over_latency_allowed": rule.allowed}
+    return row

@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 import csv
 from dataclasses import dataclass
+import math
 from pathlib import Path
-from typing import Final
-
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Final
 
 from serverless_mlperf.errors import InputError
+
+if TYPE_CHECKING:  # matplotlib takes half a second, and tells of a home that cannot be written before anything else
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 COLUMNS: Final = ("model_name", "latency", "qps", "memory")
 ENGINES: Final = {
@@ -72,13 +73,15 @@ def _bar(file: Path, line: int, row: dict[str, str]) -> Bar:
         )
     try:
         values = [float(row[name]) if row[name] else None for name in ("latency", "qps")]
-        return Bar(model, engine, int(row["memory"]), *values)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{file}, line {line}: {error}; numbers are needed") from error
+        if not all(value is None or 0 <= value < math.inf for value in values):
+            raise ValueError(f"latency {row['latency']}, qps {row['qps']}")
+        return Bar(model, engine, int(row["memory"] or ""), *values)
+    except ValueError as error:
+        raise InputError(f"{file}, line {line}: {error}; finite numbers from 0 are needed") from error
 
 
-def _latency_figure(bars: Sequence[Bar], model: str) -> Figure:
-    figure = Figure(figsize=(7.2, 4.2), layout="constrained")
+def _latency_figure(bars: Sequence[Bar], model: str) -> "Figure":
+    figure = _figure(4.2)
     axes = figure.subplots()
     _draw(axes, bars, {(b.engine, b.memory_mib): b.latency_ms for b in bars}, "{:.0f}")
     axes.set_ylabel(f"{MODELS[model]}: forward, median (ms)")
@@ -86,8 +89,8 @@ def _latency_figure(bars: Sequence[Bar], model: str) -> Figure:
     return figure
 
 
-def _qps_figure(bars: Sequence[Bar], models: Sequence[str]) -> Figure:
-    figure = Figure(figsize=(7.2, 3.6 * len(models)), layout="constrained")
+def _qps_figure(bars: Sequence[Bar], models: Sequence[str]) -> "Figure":
+    figure = _figure(3.6 * len(models))
     panels = figure.subplots(len(models), squeeze=False)[:, 0]
     for axes, model in zip(panels, models, strict=True):
         mine = [bar for bar in bars if bar.model == model]
@@ -97,7 +100,7 @@ def _qps_figure(bars: Sequence[Bar], models: Sequence[str]) -> Figure:
     return figure
 
 
-def _draw(axes: Axes, bars: Sequence[Bar], values: dict[tuple[str, int], float | None], form: str) -> None:
+def _draw(axes: "Axes", bars: Sequence[Bar], values: dict[tuple[str, int], float | None], form: str) -> None:
     """Groups by memory size, a bar per engine; a missing value is a gap marked `no data`."""
     sizes = sorted({bar.memory_mib for bar in bars})
     engines = [engine for engine in ENGINES if any(bar.engine == engine for bar in bars)]
@@ -118,13 +121,21 @@ def _draw(axes: Axes, bars: Sequence[Bar], values: dict[tuple[str, int], float |
     axes.set_axisbelow(True)
 
 
-def _legend(figure: Figure, axes: Axes) -> None:
+def _legend(figure: "Figure", axes: "Axes") -> None:
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
 
 
-def _save(figure: Figure, stem: Path) -> list[Path]:
+def _figure(height_inches: float) -> "Figure":
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(7.2, height_inches), layout="constrained")
+
+
+def _save(figure: "Figure", stem: Path) -> list[Path]:
     """PNG and PDF; the PDF without dates, so that the same data give the same file."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     FigureCanvasAgg(figure)
     png, pdf = stem.with_suffix(".png"), stem.with_suffix(".pdf")
     figure.savefig(png, dpi=DPI)

@@ -5,6 +5,10 @@ from typing import Any, Self
 
 from pydantic import TypeAdapter
 
+from serverless_mlperf.latency import Latencies
+from serverless_mlperf.percentiles import Quantile
+from serverless_mlperf.waterfall import Waterfall
+
 
 @dataclass(frozen=True, slots=True)
 class CellResult:
@@ -50,7 +54,22 @@ class CellResult:
     top5: float | None = None
     ap: float | None = None
     ap50: float | None = None
+    ap75: float | None = None
+    ap_small: float | None = None
+    """AP of objects below 32 x 32 pixels."""
+    ap_medium: float | None = None
+    ap_large: float | None = None
+    """AP of objects above 96 x 96 pixels."""
     accuracy_samples: int = 0
+    accuracy_source: str | None = None
+    """`accuracy log` (LoadGen's, in accuracy mode) or `outputs`."""
+    accuracy_reference: float | None = None
+    """Top-1 or AP of the same weights in FP32 in ONNX Runtime, over the whole data set."""
+    accuracy_ratio: float | None = None
+    """Top-1 or AP over the reference's; None with accuracy_reason."""
+    accuracy_target_ratio: float | None = None
+    """MLPerf's target for that ratio; a verdict in accuracy mode alone."""
+    accuracy_reason: str | None = None
     reasons: tuple[str, ...] = ()
     calibration_before: float | None = None
     calibration_after: float | None = None
@@ -58,6 +77,16 @@ class CellResult:
     max_memory_mib: int | None = None
     phases_ms: dict[str, float] = field(default_factory=dict)
     engine: dict[str, Any] = field(default_factory=dict)
+    scenario: str = "Offline"
+    forward: tuple[Quantile, ...] = ()
+    """Percentiles of the seed's latency with their intervals, warm queries."""
+    cold_forward: tuple[Quantile, ...] = ()
+    """Of cold queries, those of the warm-up included."""
+    latencies: Latencies | None = None
+    """LoadGen's latency, of its queries; in Offline completion times in the burst."""
+    waterfall: Waterfall | None = None
+    """Where the time of warm queries went."""
+    cold_waterfall: Waterfall | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for summary.json."""

@@ -8,7 +8,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from serverless_mlperf.percentiles import LEVELS, level_name
+from serverless_mlperf.report.latencies import latency_lines, percentile_lines, two_lines
+from serverless_mlperf.report.repeats import repeat_lines
 from serverless_mlperf.report.results import CellResult
+from serverless_mlperf.report.waterfall import waterfall_lines
 
 NO_DATA: Final = "-"
 TABLE_WIDTH: Final = 140
@@ -45,18 +49,31 @@ def _seed_lines(result: CellResult) -> tuple[str, ...]:
 def _our_lines(result: CellResult) -> tuple[str, ...]:
     r = result
     return (
-        f"  completion in the burst 50% {_ms(r.completion_p50_ms)} 90% {_ms(r.completion_p90_ms)}, "
-        f"LoadGen {_number(r.qps_loadgen)} samples/s",
+        *_times(r),
         f"  {r.warm} warm and {r.cold} cold queries on {r.environments} environments, init {_ms(r.init_ms)}",
+        *percentile_lines("forward ", r.forward),
         f"  forward mean {_ms(r.mean_ms)}; modelled from {_ms(r.forward_cpu_ms)} CPU: "
         f"share {_ms(r.share_predicted_ms)}, 20 ms quota {_ms(r.quota_predicted_ms)}",
         f"  CPU per query: function {_ms(r.function_cpu_ms)}, platform {_ms(r.platform_cpu_ms)}, "
         f"client {_ms(r.client_cpu_ms)}; billed {_ms(r.billed_ms_mean)}, memory {_text(r.max_memory_mib)} MiB",
         f"  lost {r.lost}, duplicates {r.duplicates}, errors {r.errors}; {_accuracy(r)}",
+        f"  {_against_reference(r)}",
         f"  host delivered {_percent(r.calibration_before)} of its CPU before, {_percent(r.calibration_after)} after; "
         f"tries {r.tries}",
+        *(waterfall_lines(r.waterfall) if r.waterfall else ()),
+        *(waterfall_lines(r.cold_waterfall, "cold") if r.cold_waterfall else ()),
         f"  {_verdict(r)}",
         *(f"    {reason}" for reason in r.reasons),
+    )
+
+
+def _times(result: CellResult) -> tuple[str, ...]:
+    """What the client saw: all samples of a burst are sent at once, so their completion times are no latency."""
+    if result.scenario != "Offline":
+        return latency_lines(result.latencies) if result.latencies else ("  latency -",)
+    return (
+        f"  completion in the burst 50% {_ms(result.completion_p50_ms)} 90% {_ms(result.completion_p90_ms)}, "
+        f"LoadGen {_number(result.qps_loadgen)} samples/s",
     )
 
 
@@ -65,9 +82,22 @@ def _verdict(result: CellResult) -> str:
 
 
 def _accuracy(result: CellResult) -> str:
+    images = f"over {result.accuracy_samples} images"
     if result.task == "classification":
-        return f"Top-1 {_number(result.top1, 3)}, Top-5 {_number(result.top5, 3)} over {result.accuracy_samples} images"
-    return f"AP {_number(result.ap, 3)}, AP50 {_number(result.ap50, 3)} over {result.accuracy_samples} images"
+        return f"Top-1 {_number(result.top1, 3)}, Top-5 {_number(result.top5, 3)} {images}"
+    return f"AP {_number(result.ap, 3)}, AP50 {_number(result.ap50, 3)} {images}"
+
+
+def _against_reference(result: CellResult) -> str:
+    """Where the accuracy comes from, and its ratio to the reference's with MLPerf's target, or why there is none."""
+    source = "accuracy from " + ("LoadGen's log" if result.accuracy_source == "accuracy log" else "the outputs")
+    if result.accuracy_ratio is None:
+        return f"{source}; no ratio to the FP32 reference: {result.accuracy_reason or 'none was computed'}"
+    metric = "Top-1" if result.task == "classification" else "AP"
+    return (
+        f"{source}: {result.accuracy_ratio:.2%} of the FP32 reference's {metric} "
+        f"{_number(result.accuracy_reference, 4)}, MLPerf's target {_percent(result.accuracy_target_ratio)}"
+    )
 
 
 def _score(result: CellResult) -> str:
@@ -120,6 +150,23 @@ EVIDENCE: Final = (
 )
 
 
+def _level(place: int) -> Callable[[CellResult], str]:
+    """One percentile of the latency over its interval."""
+
+    def text(result: CellResult) -> str:
+        found = result.latencies
+        return two_lines(found.warm[place], found.deadline_ms) if found and found.warm else NO_DATA
+
+    return text
+
+
+LATENCY: Final = (
+    Column("scenario", lambda r: r.scenario, justify="left"),
+    Column("n", lambda r: str(r.latencies.warm[0].count) if r.latencies and r.latencies.warm else NO_DATA),
+    *(Column(level_name(p), _level(place)) for place, p in enumerate(LEVELS)),
+)
+
+
 def print_table(results: Sequence[CellResult], console: Console) -> None:
     """Print one table of all runs with its legend; two on a terminal too narrow for it."""
     narrow = console.is_terminal and console.width < TABLE_WIDTH
@@ -128,8 +175,20 @@ def print_table(results: Sequence[CellResult], console: Console) -> None:
         out.print(_table((*NAMING, *columns), results))
     legend = "; ".join(f"{c.heading}: {c.legend}" for c in (*NAMING, *SPEED, *EVIDENCE) if c.legend)
     out.print(legend, markup=False, highlight=False)
+    _print_latencies([r for r in results if r.scenario != "Offline"], out)
+    for line in repeat_lines(results):
+        out.print(line, markup=False, highlight=False)
     valid = sum(r.valid for r in results)
     out.print(f"{len(results)} runs measured, {valid} VALID, {len(results) - valid} INVALID", highlight=False)
+
+
+def _print_latencies(results: Sequence[CellResult], out: Console) -> None:
+    """Print the latency of runs that are no burst."""
+    if not results:
+        return
+    out.print(_table((*NAMING, *LATENCY), results))
+    legend = "latency of n warm queries, ms, with its 95 % interval or the number of queries that an interval needs"
+    out.print(legend, markup=False, highlight=False)
 
 
 def _table(columns: Sequence[Column], results: Sequence[CellResult]) -> Table:

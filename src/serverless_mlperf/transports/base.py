@@ -1,14 +1,35 @@
 """The seam between LoadGen's driver and the way a query travels to a function."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from serverless_mlperf.errors import PlatformError
+from serverless_mlperf.lambda_log import tail_report
+from serverless_mlperf.platforms.base import Report, Target
+from serverless_mlperf.transports.sigv4 import Credentials
 
 
 class TransportError(PlatformError):
     """The platform has not accepted a query."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunContext:
+    """What a run gives to whatever transport it uses."""
+
+    target: Target
+    samples: Sequence[str]
+    """Object keys of the images, by sample index."""
+    run: str
+    """Keys of queries begin with `<run>-`."""
+    credentials: Credentials | None = None
+    """None: requests are not signed (the local platform does not check signatures)."""
+    sample_paths: Sequence[Path] | None = None
+    """Files of the same images; None where the client does not have them."""
+    deadline_s: float = 60.0
+    """How long a query is waited for: what was refused is not tried again after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +50,25 @@ class Reply:
     noticed_ns: int = 0
     """Wall clock when the client was told that a result exists."""
     fetched_ns: int = 0
-    """Wall clock when the result was in the client's hands."""
+    """Wall clock when the result was in the client's hands and read."""
+    asked_ns: int = 0
+    """Wall clock when the request began whose response is the result; 0 where results travel on their own."""
+    log_result: str = field(default="", repr=False)
+    """X-Amz-Log-Result of a synchronous invocation: the tail of its log in base64, read after the run."""
+
+    @property
+    def report(self) -> Report | None:
+        """What the platform said of the invocation together with its result; None if it said nothing."""
+        return tail_report(self.log_result)
 
 
 class Transport(Protocol):
     """How queries travel; asyncio, used from one event loop, closed by who opened it.
 
-    `send` returns when the platform has accepted the query, and raises OSError, aiohttp.ClientError or
-    TransportError when it has not. Replies come through the callback given to `open`, in any order, zero to
+    `send` returns when the platform has accepted the query (s3), or when it has answered it (invoke: the reply is
+    given before `send` returns), and raises OSError, aiohttp.ClientError or TransportError when it has not. How many
+    run at once is the caller's to bound: a transport whose `send` lasts until the answer must not be given more than
+    the target has environments. Replies come through the callback given to `open`, in any order, zero to
     many times per key; the receiver drops duplicates.
     """
 
@@ -51,3 +83,9 @@ class Transport(Protocol):
 
     def counts(self) -> Mapping[str, int]:
         """What the transport had to deal with so far, e.g. `stale`, `redelivered`, `queue_errors`, `retries`."""
+
+
+def error_text(body: Mapping[str, Any]) -> str:
+    """`type: message` of an error record."""
+    error = body.get("error")
+    return f"{error.get('type')}: {error.get('message')}" if isinstance(error, dict) else "error record without error"

@@ -2,16 +2,14 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 import json
 import random
 import time
-from typing import Any
+from typing import Any, Final
 
-from serverless_mlperf.platforms.base import Target
-from serverless_mlperf.transports.base import Reply, TransportError
-from serverless_mlperf.transports.sigv4 import Credentials
+from serverless_mlperf.transports.base import Reply, RunContext, TransportError
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +119,9 @@ class FakeTransport:
         return f"environment-{served % settings.environments}"
 
 
-def make(
-    _target: Target, _samples: Sequence[str], _run: str, _credentials: Credentials | None, options: Mapping[str, Any]
-) -> FakeTransport:
-    """Make one from plain values; `options` are the fields of FakeSettings."""
-    return FakeTransport(FakeSettings(**options))
+SETTINGS: Final = FakeSettings
+
+
+def make(_context: RunContext, settings: FakeSettings) -> FakeTransport:
+    """Make one for a run."""
+    return FakeTransport(settings)

@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 import json
 import time
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
 import aiohttp
 
 from serverless_mlperf.platforms.base import Target
-from serverless_mlperf.transports.base import Reply, TransportError
+from serverless_mlperf.transports.base import Reply, RunContext, TransportError, error_text
 from serverless_mlperf.transports.client import ServiceClient
 from serverless_mlperf.transports.queue import CompletionQueue
 from serverless_mlperf.transports.sigv4 import Credentials
@@ -132,10 +132,9 @@ class S3Transport:
         if not isinstance(body, dict):
             ok, body, error = False, {}, "result not read: not a JSON object"
         if self._on_reply is not None:
+            error = error or (None if ok else error_text(body))
             sent_ns = self._sent_ns.get(key, 0)
-            self._on_reply(
-                Reply(key, ok, body, raw, error or _message(body, ok), sent_ns, noticed_ns, fetched_ns=time.time_ns())
-            )
+            self._on_reply(Reply(key, ok, body, raw, error, sent_ns, noticed_ns, fetched_ns=time.time_ns()))
 
     async def _patiently(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
         pause_s = _BACK_OFF_S
@@ -152,15 +151,9 @@ class S3Transport:
         return f"/{self._target.bucket}/{quote(object_key)}"
 
 
-def _message(body: Mapping[str, object], ok: bool) -> str | None:
-    if ok:
-        return None
-    error = body.get("error")
-    return f"{error.get('type')}: {error.get('message')}" if isinstance(error, dict) else "error record without error"
+SETTINGS: Final = S3Settings
 
 
-def make(
-    target: Target, samples: Sequence[str], run: str, credentials: Credentials | None, options: Mapping[str, Any]
-) -> S3Transport:
-    """Make one from plain values; `options` are the fields of S3Settings."""
-    return S3Transport(target, samples, run, credentials, S3Settings(**options))
+def make(context: RunContext, settings: S3Settings) -> S3Transport:
+    """Make one for a run."""
+    return S3Transport(context.target, context.samples, context.run, context.credentials, settings)

@@ -20,7 +20,10 @@ PRECISIONS: Final = ("f32", "bf16")
 
 
 class EngineError(Exception):
-    """An engine cannot be had, or cannot do what was asked of it; raised while initialising only."""
+    """An engine cannot be had, or cannot do what was asked of it; the message is one line, whatever a vendor's was."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))
 
 
 class Engine(Protocol):

@@ -6,8 +6,7 @@ import numpy as np
 
 from serverless_mlperf_sut.engines.base import EngineError, Tensor
 from serverless_mlperf_sut.images import INPUT_SIZES
-
-CLASSES = 1001
+from serverless_mlperf_sut.postprocess import CLASSES
 
 
 class FakeEngine:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from serverless_mlperf.accuracy import Rows, classification_accuracy, detection_accuracy
+from serverless_mlperf.accuracy import classification_accuracy, detection_accuracy
 from serverless_mlperf.datasets.base import Dataset, load_dataset
+from serverless_mlperf.mlperf.responses import Rows
 from serverless_mlperf.models.architecture import mobilenet_v1, ssd_mobilenet_v1
 from serverless_mlperf.models.export_openvino import write_openvino
 from serverless_mlperf.models.weights import load_weights

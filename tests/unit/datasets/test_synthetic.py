@@ -1,6 +1,7 @@
 """The built-in data set: deterministic, realistic to decode, and not solvable by mean colour."""
 
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -59,8 +60,12 @@ def test_scenes_have_one_to_four_objects_inside() -> None:
 
 
 def test_cache_is_verified(own_cache: Path) -> None:
-    """A cached set is used again; a damaged one is made again."""
-    first = load_dataset("synthetic", "classification", None, 2, 0)
+    """A cached set is used again; a damaged one, and one that others could have written, is made again."""
+    before = os.umask(0o002)  # that of many systems: what we make must not be open to a group
+    try:
+        first = load_dataset("synthetic", "classification", None, 2, 0)
+    finally:
+        os.umask(before)
     victim = first.samples[0].path
     assert own_cache in victim.parents
     written = victim.stat().st_mtime_ns
@@ -69,6 +74,9 @@ def test_cache_is_verified(own_cache: Path) -> None:
     victim.write_bytes(b"damaged")
     assert load_dataset("synthetic", "classification", None, 2, 0).digest == first.digest
     assert victim.read_bytes() != b"damaged"
+    victim.chmod(0o666)
+    load_dataset("synthetic", "classification", None, 2, 0)
+    assert victim.stat().st_mode & 0o022 == 0
     assert [path.name for path in victim.parents[1].iterdir()] == [victim.parent.name]
 
 

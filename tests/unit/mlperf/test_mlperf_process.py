@@ -7,7 +7,7 @@ from pathlib import Path
 import signal
 import subprocess
 import sys
-from typing import Any
+from typing import Any, get_args
 
 from mlperf_specs import fake_spec
 import pytest
@@ -15,7 +15,7 @@ import pytest
 from serverless_mlperf.errors import CutOffError, InputError, RunError
 from serverless_mlperf.mlperf.launch import run_process
 from serverless_mlperf.mlperf.logs import read_detail
-from serverless_mlperf.mlperf.spec import DriverResult, RunSpec, dump_spec, load_result
+from serverless_mlperf.mlperf.spec import DriverResult, Mode, RunSpec, Scenario, dump_spec, load_result
 from serverless_mlperf.mlperf.verdict import verdict
 from serverless_mlperf.records import Record, read_records
 
@@ -67,7 +67,78 @@ def test_clean_run_is_valid_and_complete(tmp_path: Path) -> None:
     assert len(list((tmp_path / "output").iterdir())) == 100
     assert load_result((tmp_path / "driver.json").read_bytes()) == result
     assert {event["event"] for event in events} >= {"warmup", "done"}
-    assert not (tmp_path / "loadgen" / "mlperf_log_trace.json").read_text().strip()
+    assert '"Sample"' in (tmp_path / "loadgen" / "mlperf_log_trace.json").read_text()
+
+
+SHORT: dict[Scenario, int] = {"SingleStream": 70, "MultiStream": 10, "Server": 60, "Offline": 50}
+EXPECTED: dict[Scenario, tuple[int, int]] = {
+    "SingleStream": (70, 20),
+    "MultiStream": (80, 24),
+    "Server": (60, 20),
+    "Offline": (50, 20),
+}
+"""Samples of a performance run, and of an accuracy run over 20 samples, which MultiStream fills up to whole eights."""
+
+
+@pytest.mark.parametrize("mode", get_args(Mode))
+@pytest.mark.parametrize("scenario", get_args(Scenario))
+def test_every_scenario_in_every_mode(tmp_path: Path, scenario: Scenario, mode: Mode) -> None:
+    """Issued, answered and recorded are the same count; LoadGen finds nothing wrong but that the run is short."""
+    result, records, _ = measure(fake_spec(tmp_path, scenario=scenario, mode=mode, query_count=SHORT[scenario]))
+    expected = EXPECTED[scenario][mode == "accuracy"]
+    assert (result.asked, result.issued, result.ok, len(records)) == (expected,) * 4
+    assert result.loadgen_errors == ()
+    assert codes(result) - LATE <= {"early_stopping"}
+    assert (result.target_qps is None) == (scenario != "Server")
+    assert result.settings["scenario"] == scenario
+
+
+LATE = {"late_client"}
+"""The verdict over a fake run on a host that runs tests beside it: right, and not what is tested here."""
+
+
+def test_test04_asks_for_one_sample_only(tmp_path: Path) -> None:
+    """The audit configuration reaches LoadGen by its own path, whatever lies in the working directory."""
+    result, records, _ = measure(fake_spec(tmp_path, scenario="SingleStream", mode="test04", query_count=70))
+    assert len({record.sample_index for record in records}) == 1
+    assert result.settings["performance_issue_same"] is True
+    assert "performance_issue_same_index = 3" in (tmp_path / "audit.config").read_text()
+
+
+def test_test01_logs_answers_of_a_performance_run(tmp_path: Path) -> None:
+    """The accuracy log of a performance run holds the answers that are compared with those of accuracy mode."""
+    measure(fake_spec(tmp_path, scenario="SingleStream", mode="test01", query_count=70))
+    log = json.loads((tmp_path / "loadgen" / "mlperf_log_accuracy.json").read_text())
+    assert len(log) == 70
+
+
+def test_server_rate_follows_from_the_warm_up(tmp_path: Path) -> None:
+    """Without a rate it is half of what two environments can serve, and the result names both."""
+    result, _, _ = measure(fake_spec(tmp_path, scenario="Server", query_count=60))
+    assert result.capacity_qps is not None
+    assert result.target_qps == pytest.approx(result.capacity_qps / 2)
+    assert result.settings["target_qps"] == pytest.approx(result.target_qps, rel=1e-3)
+
+
+def test_latency_above_the_bound_is_named(tmp_path: Path) -> None:
+    """Server: the 99th percentile against the bound, with the rate at which it was measured."""
+    spec = fake_spec(tmp_path, scenario="Server", query_count=60, target_qps=50.0, latency_bound_ms=0.5)
+    result, _, _ = measure(spec)
+    [reason] = [reason for reason in verdict(result).reasons if reason.code == "latency_bound"]
+    assert "0.5 ms at 50 queries/s" in reason.evidence
+
+
+def test_in_flight_never_exceeds_its_bound(tmp_path: Path) -> None:
+    """A burst of 60 through a window of 3: the rest waits in the client, and all are served."""
+    result, _, _ = measure(fake_spec(tmp_path, query_count=60, max_in_flight=3, fake={"delay_s": 0.005}))
+    assert (result.peak_in_flight, result.ok) == (3, 60)
+
+
+def test_duration_alone_may_lengthen_a_run(tmp_path: Path) -> None:
+    """With a minimum duration LoadGen issues at least what was asked, and the count is no flaw."""
+    result, _, _ = measure(fake_spec(tmp_path, scenario="SingleStream", query_count=64, min_duration_s=1.0))
+    assert result.issued > 64
+    assert "query_count" not in codes(result)
 
 
 def test_warm_up_is_recorded_apart(tmp_path: Path) -> None:
@@ -149,7 +220,7 @@ def test_accuracy_mode_issues_every_sample_once(tmp_path: Path) -> None:
     result, records, _ = measure(fake_spec(tmp_path, mode="accuracy", performance_sample_count=7))
     log = json.loads((tmp_path / "loadgen" / "mlperf_log_accuracy.json").read_text())
     assert sorted(entry["qsl_idx"] for entry in log) == list(range(20))
-    assert {entry["data"] for entry in log if entry["qsl_idx"] == 2} == {"00000040"}
+    assert {entry["data"] for entry in log if entry["qsl_idx"] == 2} == {"0000803F" + 4 * "000080BF"}
     assert sorted(record.sample_index for record in records) == list(range(20))
     assert result.loadgen_validity is None
     assert verdict(result).valid

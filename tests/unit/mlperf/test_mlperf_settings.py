@@ -5,6 +5,7 @@ from typing import Any, get_args
 
 import pytest
 
+from serverless_mlperf.errors import RunError
 from serverless_mlperf.mlperf.settings import LoadGenSettings
 from serverless_mlperf.mlperf.settings import test_settings as make_test_settings
 from serverless_mlperf.mlperf.spec import Scenario, Seeds
@@ -38,10 +39,16 @@ def test_seeds_that_are_given_replace_the_rounds() -> None:
 @pytest.mark.parametrize("scenario", get_args(Scenario))
 def test_every_scenario_has_a_row(scenario: Scenario) -> None:
     """LoadGen's four."""
-    assert make_test_settings(replace(SETTINGS, scenario=scenario)).scenario.name == scenario
+    assert make_test_settings(replace(SETTINGS, scenario=scenario, target_qps=1.0)).scenario.name == scenario
 
 
 @pytest.mark.parametrize(("mode", "expected"), [("performance", 7), ("accuracy", 3)])
 def test_expected_count(mode: Any, expected: int) -> None:
     """Accuracy mode issues every sample once, whatever count is asked."""
     assert replace(SETTINGS, mode=mode).expected == expected
+
+
+def test_server_without_a_rate_is_refused() -> None:
+    """LoadGen's own default of one query per second is nobody's wish."""
+    with pytest.raises(RunError, match="--target-qps"):
+        make_test_settings(replace(SETTINGS, scenario="Server"))

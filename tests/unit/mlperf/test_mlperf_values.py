@@ -1,6 +1,5 @@
-"""Specification, LoadGen's log and response bytes."""
+"""Specification and LoadGen's detail log."""
 
-from array import array
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,14 +8,8 @@ import pytest
 
 from serverless_mlperf.errors import InputError, RunError
 from serverless_mlperf.mlperf.logs import read_detail
-from serverless_mlperf.mlperf.responses import encode_boxes, encode_class
 from serverless_mlperf.mlperf.spec import DriverResult, dump_result, dump_spec, load_result, load_spec
-from serverless_mlperf.transports.base import Reply
 from serverless_mlperf.transports.sigv4 import Credentials
-
-
-def _reply(result: object) -> Reply:
-    return Reply("k", True, {"result": result})
 
 
 def test_spec_survives_the_pipe(tmp_path: Path) -> None:
@@ -75,29 +68,3 @@ def test_missing_log_is_a_run_error(tmp_path: Path) -> None:
     """LoadGen that left no log did not run."""
     with pytest.raises(RunError, match="no log"):
         read_detail(tmp_path)
-
-
-def test_class_is_one_float() -> None:
-    """As accuracy-imagenet.py reads it; no answer is a class no data set has."""
-    assert array("f", encode_class(0, _reply([[65, 0.9], [7, 0.1]]))).tolist() == [65.0]
-    assert array("f", encode_class(0, None)).tolist() == [-1.0]
-
-
-def test_boxes_are_reordered() -> None:
-    """Rows become [index, ymin, xmin, ymax, xmax, score, class]."""
-    floats = array("f", encode_boxes(5, _reply([[0, 18, 0.5, 0.1, 0.2, 0.3, 0.4]]))).tolist()
-    assert floats == pytest.approx([5, 0.2, 0.1, 0.4, 0.3, 0.5, 18])
-
-
-@pytest.mark.parametrize("reply", [None, _reply([])])
-def test_no_box_is_a_row_that_scores_nothing(reply: Reply | None) -> None:
-    """Less than seven floats would be no result at all."""
-    floats = array("f", encode_boxes(5, reply)).tolist()
-    assert (len(floats), floats[0], floats[5]) == (7, 5, 0)
-
-
-@pytest.mark.parametrize("result", [[], "x", [[]], None, [["a"]]])
-def test_malformed_class_raises(result: object) -> None:
-    """The driver makes an error of it."""
-    with pytest.raises((ValueError, IndexError, TypeError)):
-        encode_class(0, _reply(result))

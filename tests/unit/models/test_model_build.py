@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 import json
+import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -134,9 +135,13 @@ def test_a_folder_that_cannot_be_made_is_the_hosts_fault(weights: Path, tmp_path
 
 
 def test_the_cache_builds_once_and_heals(weights: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A second call reads the same files; damaged ones are built again."""
+    """A second call reads the same files; damaged ones, and ones that others could have written, are built again."""
     monkeypatch.setenv("SERVERLESS_MLPERF_CACHE", str(scratch))
-    first = cached_models(weights)
+    before = os.umask(0o002)  # that of many systems: what we make must not be open to a group
+    try:
+        first = cached_models(weights)
+    finally:
+        os.umask(before)
     prototxt = first.folder / PROTOTXT
     stamp = prototxt.stat().st_mtime_ns
     assert cached_models(weights) == first
@@ -144,3 +149,6 @@ def test_the_cache_builds_once_and_heals(weights: Path, scratch: Path, monkeypat
     prototxt.write_text("damaged")
     assert cached_models(weights) == first
     assert verify_models(first.folder) == []
+    prototxt.chmod(0o666)
+    assert cached_models(weights) == first
+    assert prototxt.stat().st_mode & 0o022 == 0

@@ -43,6 +43,22 @@ def test_block_says_invalid_with_its_reason() -> None:
     assert block(RESULT).endswith("  INVALID\n    host_after: evidence; next step")
 
 
+def test_block_names_source_and_reference() -> None:
+    """Where the accuracy comes from, its share of the reference's and MLPerf's target; or why there is none."""
+    compared = replace(
+        RESULT,
+        accuracy_source="accuracy log",
+        accuracy_reference=0.25,
+        accuracy_ratio=1.004,
+        accuracy_target_ratio=0.99,
+    )
+    line = "  accuracy from LoadGen's log: 100.40% of the FP32 reference's AP 0.2500, MLPerf's target 99%\n"
+    assert line in block(compared)
+    alone = replace(RESULT, accuracy_source="outputs", accuracy_reason="12 of 20 images were queried")
+    line = "  accuracy from the outputs; no ratio to the FP32 reference: 12 of 20 images were queried\n"
+    assert line in block(alone)
+
+
 def test_no_data_is_a_dash() -> None:
     """A figure without data is printed as a dash, never as 0."""
     empty = replace(RESULT, p50_ms=None, p90_ms=None, qps_seed=None, init_ms=None)
@@ -77,7 +93,18 @@ def test_csv_begins_with_the_seeds_columns(tmp_path: Path) -> None:
     assert (row["latency"], row["qps"], row["latency_variance"], row["memory"]) == (
         "291.14699363708496", "47.511881528529536", "12.5", "768",
     )  # fmt: skip
-    assert row["init_ms"] == ""
+    assert (row["init_ms"], row["accuracy_ratio"]) == ("", "")
+
+
+def test_csv_has_the_reference(tmp_path: Path) -> None:
+    """Source, reference, ratio and target stand in the row."""
+    compared = replace(
+        RESULT, accuracy_source="accuracy log", accuracy_reference=0.25, accuracy_ratio=1.0, accuracy_target_ratio=0.99
+    )
+    write_results(tmp_path / "results.csv", [compared])
+    (row,) = csv.DictReader((tmp_path / "results.csv").read_text().splitlines())
+    names = ("accuracy_source", "accuracy_reference", "accuracy_ratio", "accuracy_target_ratio")
+    assert [row[name] for name in names] == ["accuracy log", "0.25", "1.0", "0.99"]
 
 
 def test_figures_are_drawn_from_the_seeds_five_columns(tmp_path: Path) -> None:

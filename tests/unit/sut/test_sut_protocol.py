@@ -39,6 +39,38 @@ def test_rendered_query_is_read_back() -> None:
     assert protocol.parse_query(protocol.render_query(query)) == query
 
 
+def test_rendered_invocation_is_read_back() -> None:
+    """An event with an image gives its bytes, one without gives none."""
+    event = json.loads(protocol.render_invocation("coco/1.jpg", b"\xff\xd8 image"))
+    query = protocol.parse_query(event)
+    assert query.image_filenames == ("coco/1.jpg",)
+    assert protocol.parse_image_bytes(event, query) == b"\xff\xd8 image"
+    bare = json.loads(protocol.render_invocation("coco/1.jpg"))
+    assert bare == {"ImageFilenames": ["coco/1.jpg"]}
+    assert protocol.parse_image_bytes(bare, query) is None
+
+
+@pytest.mark.parametrize(
+    ("image", "count"),
+    [
+        ("", 1),
+        (3, 1),
+        (["/9g="], 1),
+        ("/9g", 1),
+        ("/9g=\n", 1),
+        ("/9g=/9g=", 1),
+        ("/9ä=", 1),
+        ("-_8=", 1),
+        ("A" * protocol.MAX_REQUEST_BYTES, 1),
+        ("/9g=", 2),
+    ],
+)
+def test_bad_image_bytes_are_query_errors(image: object, count: int) -> None:
+    """One image, as strict base64, no longer than a request: anything else is refused by name."""
+    with pytest.raises(QueryError, match="BadInput: ImageBytes"):
+        protocol.parse_image_bytes({"ImageBytes": image}, Query(("coco/1.jpg",) * count))
+
+
 @pytest.mark.parametrize(
     "document",
     [

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from serverless_mlperf_sut import images, service
+from serverless_mlperf_sut import images, protocol, service
 from serverless_mlperf_sut.engines.base import EngineError, Tensor
 from serverless_mlperf_sut.engines.fake import FakeEngine
 from serverless_mlperf_sut.settings import Settings
@@ -187,11 +187,40 @@ def test_direct_invocation_returns_the_output(storage: MemoryStorage) -> None:
     assert set(storage.objects) == before
 
 
+def test_image_in_the_event_is_used_instead_of_the_object(storage: MemoryStorage) -> None:
+    """Inline, the bucket is not asked: `unpack` takes the place of `fetch`, and counts as image operation."""
+    picture, by_key = storage.objects["coco/1.jpg"], started(storage).handle({"ImageFilenames": ["coco/1.jpg"]}, "id")
+    storage.log.clear()
+    running = started(storage)
+    event = json.loads(protocol.render_invocation("coco/none.jpg", picture))
+    output = running.handle(event, "id-1")
+    assert storage.log == []
+    assert output["result"] == by_key["result"]
+    assert output["ImageFilenames"] == ["coco/none.jpg"]
+    assert set(output["sut"]["phases_ns"]) == PHASES - {"fetch_input", "fetch"} | {"unpack"}
+    phases = output["sut"]["phases_ns"]
+    operations_ns = phases["unpack"] + phases["decode"] + phases["preprocess"]
+    assert output["inf_perf"][0]["image_operations"] == pytest.approx(operations_ns / 1e6)
+
+
+def test_bad_image_in_the_event_is_answered(storage: MemoryStorage) -> None:
+    """Bytes that are no base64 or no image give an error record; the next query is served."""
+    running, names = started(storage), ["coco/1.jpg"]
+    answers = [running.handle({"ImageFilenames": names, "ImageBytes": text}, "id") for text in ("!", "/9g=")]
+    assert [answer["error"]["type"] for answer in answers] == ["BadInput", "BadImage"]
+    assert "result" in running.handle({"ImageFilenames": names}, "id-3")
+
+
+def test_image_bytes_count_in_direct_invocations_alone(storage: MemoryStorage) -> None:
+    """In an input object they are one of the unknown keys that are ignored."""
+    storage.objects[KEY] = json.dumps({"ImageFilenames": ["coco/1.jpg"], "ImageBytes": "!"}).encode()
+    assert started(storage).handle(s3_event(KEY), "id-1")["delivered"] == 1
+
+
 def test_direct_invocation_returns_error_records(storage: MemoryStorage) -> None:
     """A bad input JSON is answered, not raised."""
-    running = started(storage)
-    assert running.handle({"ImageFilenames": ["../etc/passwd"]}, "id-1")["error"]["type"] == "BadKey"
-    assert running.handle({"Records": 3}, "id-2")["error"]["type"] == "BadEvent"
+    answer = started(storage).handle({"ImageFilenames": ["../etc/passwd"]}, "id-1")
+    assert answer["error"]["type"] == "BadKey"
 
 
 def test_several_images_give_one_list_each(storage: MemoryStorage) -> None:

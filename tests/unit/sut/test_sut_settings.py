@@ -32,9 +32,22 @@ def test_model_keys_follow_the_task() -> None:
         ("MODELS_PATH", "models"),
         ("SUT_THREADS", "0"),
         ("SUT_THREADS", "two"),
+        ("SUT_THREADS", "-1"),
+        ("SUT_THREADS", "1025"),
+        ("SUT_THREADS", "1.5"),
+        ("SUT_MODEL_SHA256", "0" * 64),
+        ("SUT_MODEL_SHA256", "0" * 64 + "," + "F" * 64),
+        ("SUT_MODEL_SHA256", ","),
     ],
 )
 def test_wrong_values_name_their_variable(name: str, value: str) -> None:
     """A wrong setting fails the initialisation with its own name."""
     with pytest.raises(SettingsError, match=name):
         read_settings({**GIVEN, name: value})
+
+
+def test_digests_come_in_the_order_of_the_files() -> None:
+    """One digest per file, structure first; without any the files are not checked."""
+    given = ",".join(("a" * 64, "b" * 64))
+    assert read_settings({**GIVEN, "SUT_MODEL_SHA256": given}).model_sha256 == ("a" * 64, "b" * 64)
+    assert read_settings(GIVEN).model_sha256 == ()

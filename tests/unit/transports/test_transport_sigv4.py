@@ -9,7 +9,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotoCredentials
 import pytest
 
-from serverless_mlperf.transports.sigv4 import Credentials, Signer
+from serverless_mlperf.transports.sigv4 import Credentials, Signer, digested
 
 HOST = "s3.eu-west-1.amazonaws.com"
 
@@ -51,6 +51,24 @@ def test_sqs_signature_is_botocores(token: str | None) -> None:
     request = AWSRequest(method="POST", url=f"https://{HOST}/", data=body, headers=dict(headers))
     theirs = _boto(SigV4Auth, "sqs", token, request)
     assert _ours("sqs", token, "POST", "/", headers, body, theirs["x-amz-date"]) == theirs["authorization"]
+
+
+@pytest.mark.parametrize("function", ["serverless-mlperf-x", "serverless-mlperf-x:live"])
+def test_lambda_signature_is_botocores(function: str) -> None:
+    """An invocation is signed with its headers and body, also when its path holds what is quoted twice."""
+    path = f"/2015-03-31/functions/{quote(function, safe='')}/invocations"
+    headers = {"x-amz-invocation-type": "RequestResponse", "x-amz-log-type": "Tail"}
+    body = b'{"ImageFilenames":["coco/1.jpg"]}'
+    request = AWSRequest(method="POST", url=f"https://{HOST}{path}", data=body, headers=dict(headers))
+    theirs = _boto(SigV4Auth, "lambda", None, request)
+    assert _ours("lambda", None, "POST", path, headers, body, theirs["x-amz-date"]) == theirs["authorization"]
+
+
+def test_known_digest_gives_the_same_signature() -> None:
+    """A body whose digest was computed before is signed like the body."""
+    signer = Signer(Credentials("AKID", "secret"), "us-east-1", "lambda")
+    plain, known = (signer.sign("POST", HOST, "/p", {}, body, 0.0) for body in (b"body", digested(b"body")))
+    assert plain == known
 
 
 def test_signing_key_follows_the_day() -> None:

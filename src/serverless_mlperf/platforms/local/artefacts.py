@@ -1,21 +1,19 @@
-"""Function code and layers, unpacked once per content."""
+"""Function code and layers, unpacked once per content and verified once per server."""
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+import re
 import sys
 from typing import Final
 
-from serverless_mlperf.cache import cache_dir
+from serverless_mlperf.cache import cache_section
 from serverless_mlperf.errors import PackageError, PlatformError
-from serverless_mlperf.packages.archive import unpack
-from serverless_mlperf.platforms.local.errand import end_with_server, run_errand
+from serverless_mlperf.platforms.local.errand import run_errand
 from serverless_mlperf.platforms.local.model import FunctionSpec
-from serverless_mlperf.platforms.local.storehouse import MARKER, made_once
 
 UNPACK_DEADLINE_S: Final = 120
-_MODULE: Final = "serverless_mlperf.platforms.local.artefacts"
+_MODULE: Final = "serverless_mlperf.platforms.local.unpacking"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +26,15 @@ class Code:
 
 
 class Artefacts:
-    """Unpacks in processes of their own: the server's event loop must not wait for zlib."""
+    """Unpacks and verifies in processes of their own: the server's event loop must not wait for zlib or a digest.
+
+    What a former server left in the cache is compared with its manifest before it is first used, which is when the
+    first environment of a function starts: before any measured window.
+    """
 
     def __init__(self) -> None:
-        self._folder = cache_dir() / "unpacked"
+        self._folder = cache_section("unpacked")
+        self._verified: set[Path] = set()
         self._running: dict[Path, asyncio.Future[Path]] = {}
         self._closed = False
 
@@ -43,29 +46,30 @@ class Artefacts:
         await asyncio.gather(*self._running.values(), return_exceptions=True)
 
     async def code(self, spec: FunctionSpec) -> Code:
-        """Unpack what is not there yet; raises PackageError."""
+        """Unpack what is not there yet, verify what is; raises PackageError."""
         wanted = [(spec.code_sha256, spec.code_zip), *spec.layer_zips]
         task_root, *layers = await asyncio.gather(*(self._unpacked(sha256, path) for sha256, path in wanted))
         return Code(task_root, tuple(layers))
 
     async def _unpacked(self, sha256: str, archive: Path) -> Path:
         folder = self._folder / _folder_name(sha256)
+        if folder in self._verified:
+            return folder
+        if self._closed:
+            raise PlatformError("local platform: it is shutting down; start the server again")
         if folder not in self._running:
-            if (folder / MARKER).is_file():
-                return folder
-            if self._closed:
-                raise PlatformError("local platform: it is shutting down; start the server again")
             self._running[folder] = asyncio.ensure_future(_unpack_in_process(archive, folder))
             self._running[folder].add_done_callback(lambda _: self._running.pop(folder, None))
-        return await asyncio.shield(self._running[folder])
+        await asyncio.shield(self._running[folder])
+        self._verified.add(folder)
+        return folder
 
 
 def _folder_name(sha256: str) -> str:
-    """Digests come in hexadecimal or in base64, whose `/` is no name."""
-    name = sha256.replace("/", "_").replace("+", "-").rstrip("=")
-    if not name.replace("_", "").replace("-", "").isalnum():
-        raise PackageError(f"{sha256!r} is not a digest of a package")
-    return name
+    """The digest itself; it becomes a path, so it must be one."""
+    if not re.fullmatch("[0-9a-f]{64}", sha256):
+        raise PackageError(f"{sha256!r} is not the SHA-256 of a package")
+    return sha256
 
 
 async def _unpack_in_process(archive: Path, folder: Path) -> Path:
@@ -75,29 +79,5 @@ async def _unpack_in_process(archive: Path, folder: Path) -> Path:
         raise PackageError(f"{archive}: not unpacked within {UNPACK_DEADLINE_S} s") from None
     if done.status:
         raise PackageError(done.reason or f"{archive}: unpacking ended with status {done.status}")
+    sys.stderr.write(done.stderr)
     return folder
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Unpack the first argument into the folder named by the second."""
-    end_with_server()
-    archive, folder = Path(arguments[0]), Path(arguments[1])
-    try:
-        made_once(folder, lambda scratch: _unpack(archive, scratch))
-    except (PackageError, OSError) as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    return 0
-
-
-def _unpack(archive: Path, folder: Path) -> None:
-    unpack(archive, folder)
-    for path in [folder, *folder.rglob("*")]:
-        if not path.is_symlink():
-            mode = path.stat().st_mode & 0o777
-            # Readable for the sandbox's user whatever the zip says, as Lambda demands of a package.
-            path.chmod(mode | (0o555 if path.is_dir() else 0o444))
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

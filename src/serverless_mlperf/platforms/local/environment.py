@@ -80,6 +80,8 @@ class Environment:
         self._init_error: bytes | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._frozen = False
+        self._spawn_asked_ns: int | None = None
+        self._spawned_ns: int | None = None
         self._cleaning: asyncio.Future[None] | None = None
 
     @property
@@ -144,6 +146,9 @@ class Environment:
             started_ns=started_ns,
             ended_ns=time.time_ns(),
             error_type=outcome.error_type,
+            spawn_asked_ns=None if init_ms is None else self._spawn_asked_ns,
+            spawned_ns=None if init_ms is None else self._spawned_ns,
+            error_message=outcome.error_message,
         )
         tail = self._end_log(job, outcome, report)
         return Outcome(outcome.payload, outcome.status, outcome.error_type, tail), report
@@ -214,7 +219,7 @@ class Environment:
         if self._log is not None:
             self._log.close()
         self._log = LogPipe()
-        begun_ns = time.perf_counter_ns()
+        begun_ns, self._spawn_asked_ns = time.perf_counter_ns(), time.time_ns()
         try:
             self._key, child = shop.controller.spawn(launch, self._log.write_end)
         finally:
@@ -223,6 +228,7 @@ class Environment:
         child.ended.add_done_callback(lambda _: self._on_process_ended(child))
         ends: set[asyncio.Future[Any]] = {child.started, child.ended}
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        self._spawned_ns = time.time_ns()
         self._watch(child)
         return begun_ns
 
@@ -366,6 +372,27 @@ class Environment:
         if self._status_fd is not None:
             os.close(self._status_fd)
             self._status_fd = None
+
+
+def not_started(environment: Environment, job: Job, error: BenchmarkError) -> InvocationReport:
+    """The report of an invocation that never reached a process: nothing to bill, and why."""
+    now_ns = time.time_ns()
+    return InvocationReport(
+        request_id=job.request_id,
+        duration_ms=0.0,
+        billed_ms=0,
+        init_ms=None,
+        memory_mib=environment.spec.memory_mib,
+        max_memory_mib=0,
+        status="error",
+        cpu_ns=None,
+        environment_id=environment.id,
+        queued_ns=job.queued_ns,
+        started_ns=now_ns,
+        ended_ns=now_ns,
+        error_type=type(error).__name__,
+        error_message=" ".join(str(error).split()),
+    )
 
 
 def as_error(error: BenchmarkError | OSError, name: str) -> BenchmarkError:

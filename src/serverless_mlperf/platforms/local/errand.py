@@ -25,8 +25,12 @@ class Done:
 
     status: int
     stdout: bytes
-    reason: str
-    """Last line of its stderr."""
+    stderr: str
+
+    @property
+    def reason(self) -> str:
+        """Last line of its stderr."""
+        return self.stderr.strip().rpartition("\n")[2]
 
 
 async def run_errand(module: str, *arguments: str, deadline_s: float) -> Done:
@@ -37,6 +41,7 @@ async def run_errand(module: str, *arguments: str, deadline_s: float) -> Done:
     """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
+        "-P",  # what lies in the folder where the user started us is not imported
         "-m",
         module,
         *arguments,
@@ -52,7 +57,7 @@ async def run_errand(module: str, *arguments: str, deadline_s: float) -> Done:
         raise PlatformError("local platform: it is shutting down; start the server again") from None
     finally:
         await _end(process)
-    return Done(status, stdout, stderr.decode(errors="replace").strip().rpartition("\n")[2])
+    return Done(status, stdout, stderr.decode(errors="replace"))
 
 
 def end_with_server() -> None:

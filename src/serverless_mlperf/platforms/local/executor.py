@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 import os
 from pathlib import Path
+import shutil
 import time
 from typing import Any
 import uuid
@@ -17,7 +18,7 @@ from serverless_mlperf.platforms.local.job import Job, Outcome
 from serverless_mlperf.platforms.local.model import FunctionSpec, Invocation
 from serverless_mlperf.platforms.local.pool import Scheduler
 from serverless_mlperf.platforms.local.runtime import Runtime, prepare_runtime
-from serverless_mlperf.platforms.local.sandbox import ISOLATION, Sandbox, environments_folder, sandbox_uid
+from serverless_mlperf.platforms.local.sandbox import ISOLATION, Sandbox, sandbox_uid, scratch_folder
 
 
 class LocalExecutor:
@@ -26,11 +27,11 @@ class LocalExecutor:
     def __init__(self, endpoint_url: str, work_dir: Path, retry_delays_s: Sequence[float] = RETRY_DELAYS_S) -> None:
         self._uid = sandbox_uid()
         cores = tuple(sorted(os.sched_getaffinity(0)))
-        self._scratch = environments_folder(work_dir, self._uid)
+        self._scratch = scratch_folder(work_dir, self._uid)
         self._controller = ControllerClient()
         # Made while the first function is still being deployed.
         self._runtime: asyncio.Future[Runtime] = asyncio.ensure_future(prepare_runtime(self._uid))
-        sandbox = Sandbox(endpoint_url, self._scratch.path, self._uid, cores)
+        sandbox = Sandbox(endpoint_url, self._scratch, self._uid, cores)
         self._artefacts = Artefacts()
         workshop = Workshop(sandbox, self._controller, self._artefacts, self._runtime)
         self._scheduler = Scheduler(workshop, len(cores))
@@ -92,7 +93,7 @@ class LocalExecutor:
         await asyncio.gather(self._runtime, self._artefacts.close(), return_exceptions=True)
         await self._scheduler.close()
         await self._controller.close()
-        await asyncio.to_thread(self._scratch.remove)
+        await asyncio.to_thread(shutil.rmtree, self._scratch, ignore_errors=True)
 
     def _check_open(self) -> None:
         if self._closed:

@@ -27,6 +27,16 @@ class Outcome:
         """X-Amz-Function-Error: Lambda says `Unhandled` whatever the runtime reported."""
         return None if self.status == "ok" else "Unhandled"
 
+    @property
+    def error_message(self) -> str | None:
+        """The error document's message in one line; None where there is none."""
+        if self.status == "ok":
+            return None
+        try:
+            return " ".join(str(json.loads(self.payload)["errorMessage"]).split())[:500]
+        except (ValueError, KeyError, TypeError):
+            return None
+
 
 @dataclass(eq=False, slots=True)
 class Job:

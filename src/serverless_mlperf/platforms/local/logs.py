@@ -32,6 +32,11 @@ class InvocationReport:
     """Wall clocks: event or call accepted, handed to the environment, answered."""
     ended_ns: int
     error_type: str | None = None
+    spawn_asked_ns: int | None = None
+    """Wall clocks of a cold start: its process was asked for, and was there."""
+    spawned_ns: int | None = None
+    error_message: str | None = None
+    """One line; not part of the REPORT line."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

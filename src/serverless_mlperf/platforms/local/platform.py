@@ -1,6 +1,6 @@
 """The embedded platform as an experiment sees it: starts the server, deploys functions, ends with everything gone."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 import math
@@ -10,7 +10,8 @@ from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import quote
 
-from serverless_mlperf.errors import CutOffError, PlatformError
+from serverless_mlperf.errors import CutOffError, InputError, PlatformError
+from serverless_mlperf.host import host_cores
 from serverless_mlperf.platforms.base import FunctionConfig, PlatformUsage, Report, Target
 from serverless_mlperf.platforms.local.control import LAMBDA_FUNCTIONS, ControlClient, notification_xml
 from serverless_mlperf.platforms.local.model import ACCOUNT_ID, REGION, cpu_share
@@ -26,6 +27,18 @@ END_PATIENCE_S: Final = 0.5
 def host_concurrency(memory_mib: int, cores: int) -> int:
     """Environments of one size that the host can run at once at their full share; one is always allowed."""
     return max(1, math.floor((cores - HOST_RESERVE_VCPU) / cpu_share(memory_mib) + 1e-9))
+
+
+def check_concurrency(wanted: int | None, sizes_mib: Iterable[int]) -> None:
+    """Raise InputError when more environments of a size are asked than the host runs: a run would wait for them."""
+    cores = host_cores()
+    for memory_mib in sizes_mib:
+        most = host_concurrency(memory_mib, cores)
+        if wanted is not None and wanted > most:
+            raise InputError(
+                f"--concurrency {wanted}: {cores} cores run at most {most} environments of {memory_mib} MB at once; "
+                "give fewer, or leave it out"
+            )
 
 
 class LocalPlatform:

@@ -7,7 +7,7 @@ from itertools import count
 from typing import Any, Final
 
 from serverless_mlperf.errors import BenchmarkError, PlatformError
-from serverless_mlperf.platforms.local.environment import Environment, Workshop, as_error
+from serverless_mlperf.platforms.local.environment import Environment, Workshop, as_error, not_started
 from serverless_mlperf.platforms.local.host import INIT_VCPU, Capacity, most_at_once
 from serverless_mlperf.platforms.local.job import Job
 from serverless_mlperf.platforms.local.logs import InvocationReport
@@ -38,8 +38,13 @@ class FunctionPool:
 
     @property
     def in_flight_calls(self) -> int:
-        """What counts against reserved concurrency: what runs, and the calls that wait for the host."""
-        return self.active + sum(job.kind == "call" for job in self.waiting)
+        """What counts against reserved concurrency: what runs, and the calls that wait.
+
+        An invocation that has been answered is over: a caller that keeps exactly the reserved number under way is not
+        refused because its environment has not yet asked for more.
+        """
+        answered = sum(environment.finishing for environment in self.environments)
+        return self.active - answered + sum(job.kind == "call" for job in self.waiting)
 
     @property
     def ready(self) -> bool:
@@ -203,10 +208,15 @@ class Scheduler:
             environment.retire()
             await environment.abandon()
             self.on_ended(environment)
+            # Of an event nobody waits for the answer: the report is where its sender can find out.
+            self._note(name, not_started(environment, job, as_error(error, name)))
             job.finish(job, as_error(error, name))
             return
-        self.reports.setdefault(name, deque(maxlen=REPORTS_KEPT)).append(report)
+        self._note(name, report)
         job.finish(job, outcome)
+
+    def _note(self, name: str, report: InvocationReport) -> None:
+        self.reports.setdefault(name, deque(maxlen=REPORTS_KEPT)).append(report)
 
     def _release(self, environment: Environment) -> None:
         if not environment.holds_room:

@@ -4,19 +4,18 @@ Functions run as another user than root, who may not be able to read root's inte
 """
 
 from collections.abc import Iterator, Sequence
-from compileall import compile_dir
 from dataclasses import dataclass
 import hashlib
 from importlib.metadata import PackageNotFoundError, distribution
 import json
 from pathlib import Path
-from py_compile import PycInvalidationMode
 import shutil
+import subprocess
 import sys
 import sysconfig
 from typing import Final
 
-from serverless_mlperf.cache import cache_dir
+from serverless_mlperf.cache import cache_section
 from serverless_mlperf.errors import HostError
 from serverless_mlperf.platforms.local.errand import end_with_server, run_errand
 from serverless_mlperf.platforms.local.storehouse import made_once, readable_by
@@ -61,6 +60,7 @@ async def prepare_runtime(uid: int) -> Runtime:
         raise HostError(f"runtime of the environments: not made within {MAKE_DEADLINE_S} s; try again") from None
     if done.status:
         raise HostError(done.reason or f"runtime of the environments: making it ended with status {done.status}")
+    sys.stderr.write(done.stderr)
     python, library, site, copied = json.loads(done.stdout)
     return Runtime(Path(python), Path(library) if library else None, Path(site), copied)
 
@@ -79,9 +79,13 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def make_runtime(uid: int) -> Runtime:
-    """Find or make the runtime for a user; blocking; raises HostError."""
+    """Find or make the runtime for a user; raises HostError.
+
+    Blocking: seconds when it is made, half a second to verify it, which happens once per server.
+    """
+    runtimes = cache_section("runtimes")
     try:
-        site_dir = made_once(cache_dir() / "runtimes" / f"site-{_key(_versions())}", _make_site)
+        site_dir = made_once(runtimes / f"site-{_key(_versions())}", _make_site)
         if not readable_by(site_dir, uid):
             raise HostError(
                 f"{site_dir}: not readable for uid {uid}, as which functions run; set SERVERLESS_MLPERF_CACHE"
@@ -91,7 +95,7 @@ def make_runtime(uid: int) -> Runtime:
             python = Path(getattr(sys, "_base_executable", sys.executable))
         if _installed_is_readable(python, uid):
             return Runtime(python, None, site_dir, False)
-        base = made_once(cache_dir() / "runtimes" / f"{PYTHON}-{_key({'python': sys.version})}", _make_interpreter)
+        base = made_once(runtimes / f"{PYTHON}-{_key({'python': sys.version})}", _make_interpreter)
     except OSError as error:
         raise HostError(f"runtime of the environments: cannot be made: {error}") from error
     return Runtime(base / "bin" / PYTHON, base / "lib", site_dir, True)
@@ -130,7 +134,8 @@ def _make_site(folder: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
     # Copies have new times, which make ordinary compiled files stale: twice the start-up time.
-    compile_dir(folder, quiet=2, invalidation_mode=PycInvalidationMode.UNCHECKED_HASH)
+    command = [sys.executable, "-P", "-S", "-s", "-m", "compileall", "-qq", "--invalidation-mode", "unchecked-hash"]
+    subprocess.run([*command, str(folder)], check=False, env={}, capture_output=True)
     _make_public(folder)
 
 

@@ -3,15 +3,17 @@
 from dataclasses import dataclass
 import os
 from pathlib import Path
+import shutil
+import tempfile
 from typing import Final
 
-from serverless_mlperf.cache import cache_dir
+from serverless_mlperf.cache import cache_section
+from serverless_mlperf.owner import is_leftover, this_process
 from serverless_mlperf.platforms.local.artefacts import Code
 from serverless_mlperf.platforms.local.controller_client import Launch, environment_nice
 from serverless_mlperf.platforms.local.model import REGION, FunctionSpec, cpu_share, visible_cores
 from serverless_mlperf.platforms.local.runtime import PYTHON, Runtime
 from serverless_mlperf.platforms.local.storehouse import reachable_by
-from serverless_mlperf.scratch import ScratchFolder
 
 NOBODY: Final = 65534
 ISOLATION: Final = {
@@ -129,7 +131,7 @@ def _library_path(code: Code, layers: list[Path], runtime: Runtime) -> str:
     return ":".join(str(path) for path in candidates if path is not None and path.is_dir())
 
 
-def environments_folder(work_dir: Path, uid: int) -> ScratchFolder:
+def scratch_folder(work_dir: Path, uid: int) -> Path:
     """A folder for the environments' private folders that their user can reach; ours to remove.
 
     Below the server's working folder if possible, else below the cache: root's temporary folders are often closed.
@@ -137,9 +139,15 @@ def environments_folder(work_dir: Path, uid: int) -> ScratchFolder:
     if os.access(work_dir, os.W_OK) and reachable_by(work_dir / "environment", uid):
         parent = work_dir
     else:
-        parent = cache_dir() / "environments"
-        parent.mkdir(exist_ok=True)
-        parent.chmod(0o755)
-    scratch = ScratchFolder(parent, "environments")
-    scratch.path.chmod(0o711)
+        parent = cache_section("environments")
+        _remove_leftovers(parent)
+    scratch = Path(tempfile.mkdtemp(prefix=f"{this_process().mark}-", dir=parent))
+    scratch.chmod(0o711)
     return scratch
+
+
+def _remove_leftovers(parent: Path) -> None:
+    """Remove folders of servers that were killed and could not do it themselves."""
+    for folder in parent.iterdir():
+        if is_leftover(folder):
+            shutil.rmtree(folder, ignore_errors=True)

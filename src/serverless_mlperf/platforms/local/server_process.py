@@ -8,9 +8,8 @@ import subprocess
 import sys
 from typing import Final
 
-from serverless_mlperf.cache import cache_dir
+from serverless_mlperf.cleaning import remove_leftovers
 from serverless_mlperf.errors import HostError
-from serverless_mlperf.scratch import remove_leftovers, scratch_places
 
 START_DEADLINE_S: Final = 30
 STOP_DEADLINE_S: Final = 2.5
@@ -21,7 +20,8 @@ class ServerProcess:
     """One server on 127.0.0.1; raises HostError when it cannot be started."""
 
     def __init__(self) -> None:
-        command = [sys.executable, "-m", "serverless_mlperf.platforms.local.service", "--port", "0", "--parent-stdin"]
+        module = "serverless_mlperf.platforms.local.service"
+        command = [sys.executable, "-P", "-m", module, "--port", "0", "--parent-stdin"]
         # A session of its own: Ctrl-C reaches the client alone, which then ends the server in order.
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True, env=_environment()
@@ -65,7 +65,7 @@ class ServerProcess:
         finally:
             self._close()
         if self._process.returncode:
-            remove_leftovers(*scratch_places(cache_dir()))
+            remove_leftovers()
 
     def _close(self) -> None:
         if self._process.stdout:

@@ -8,9 +8,10 @@ import os
 import signal
 import sys
 
+from serverless_mlperf.cache import cache_in_use
 from serverless_mlperf.errors import BenchmarkError, HostError
+from serverless_mlperf.owner import PREFIX, own_folder
 from serverless_mlperf.platforms.local.gateway.server import LocalServer
-from serverless_mlperf.scratch import scratch_folder
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,7 +54,7 @@ async def _serve(port: int, parent_stdin: bool) -> None:
         loop.add_signal_handler(number, ended.set)
     if parent_stdin:
         loop.add_reader(sys.stdin.fileno(), ended.set)
-    with scratch_folder() as folder:
+    with cache_in_use(), own_folder(PREFIX) as folder:
         folder.chmod(0o755)  # functions run as another user when we are root
         async with LocalServer(port, folder, LocalExecutor) as server:
             sys.stdout.write(json.dumps({"port": server.port, "pid": os.getpid()}) + "\n")

@@ -21,9 +21,9 @@ WORK = """
 import os, sys, time
 from pathlib import Path
 from serverless_mlperf.platforms.local.errand import end_with_server
-from serverless_mlperf.scratch import scratch_folder
+from serverless_mlperf.owner import own_folder
 end_with_server()
-with scratch_folder(Path(sys.argv[1]), "work") as folder:
+with own_folder("work-", Path(sys.argv[1])) as folder:
     (folder / "pid").write_text(str(os.getpid()))
     time.sleep(float(sys.argv[2]))
 print("made")
@@ -40,8 +40,8 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def started(folder: Path) -> int:
     """Wait until the errand is at work; its process id."""
-    wait_for(lambda: any(path.read_text() for path in folder.glob("*.scratch/pid")), "errand is at work", 30)
-    (path,) = folder.glob("*.scratch/pid")
+    wait_for(lambda: any(path.read_text() for path in folder.glob("work-*/pid")), "errand is at work", 30)
+    (path,) = folder.glob("work-*/pid")
     return int(path.read_text())
 
 
@@ -69,7 +69,7 @@ def test_unwanted_errand_ends_and_cleans_up(tmp_path: Path, module: str, how: st
 
     pid = asyncio.run(scenario())
     assert not alive(pid)
-    assert not list(tmp_path.glob("*.scratch"))
+    assert not list(tmp_path.glob("work-*"))
 
 
 @contextmanager
@@ -92,7 +92,7 @@ def test_errand_of_a_killed_server_ends_and_cleans_up(tmp_path: Path, module: st
         pid = started(tmp_path)
         os.kill(process.pid, signal.SIGKILL)
     wait_for(lambda: not alive(pid), "errand is gone", 5)
-    assert not list(tmp_path.glob("*.scratch"))
+    assert not list(tmp_path.glob("work-*"))
 
 
 def test_runtime_made_by_an_errand_is_the_one_made_here() -> None:
@@ -111,11 +111,11 @@ def test_executor_closes_while_everything_is_being_made(tmp_path: Path, monkeypa
         async with executor(tmp_path) as running:
             call = asyncio.ensure_future(running.invoke(function(tmp_path), b"{}"))
             await asyncio.to_thread(
-                wait_for, lambda: any(cache.glob("runtimes/*.scratch")), "the runtime is being made", 30
+                wait_for, lambda: any(cache.glob("runtimes/.making-*")), "the runtime is being made", 30
             )
         with pytest.raises(PlatformError, match=r"shutting down|deleted|retired"):
             await call
 
     asyncio.run(scenario())
-    assert not list(cache.rglob("*.scratch"))
+    assert not list(cache.rglob(".making-*"))
     assert not [path for path in cache.glob("runtimes/*") if path.is_dir()]

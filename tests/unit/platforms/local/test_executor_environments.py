@@ -237,6 +237,22 @@ def test_reserved_concurrency_refuses_calls(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+def test_answered_call_counts_no_more(tmp_path: Path) -> None:
+    """Who keeps exactly the reserved number of calls under way is never refused, and no environment is added."""
+
+    async def scenario() -> None:
+        async with executor(tmp_path) as running:
+            spec = function(tmp_path, memory_mib=512, reserved_concurrency=2)
+
+            async def caller() -> set[int]:
+                return {(await ask(running, spec))["pid"] for _ in range(60)}
+
+            pids = set.union(*await asyncio.gather(caller(), caller()))
+            assert len(pids) == 2
+
+    asyncio.run(scenario())
+
+
 def test_calls_beyond_the_host_wait_in_order(tmp_path: Path) -> None:
     """Without reserved concurrency calls wait for the host, and none is refused."""
 

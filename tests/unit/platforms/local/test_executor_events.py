@@ -33,7 +33,7 @@ def test_a_backlog_starts_every_environment_the_host_can_run(tmp_path: Path) -> 
             spec = function(tmp_path, memory_mib=768)
             limit = most_at_once(768, len(os.sched_getaffinity(0)))
             for _ in range(3 * limit):
-                running.submit_event(spec, b'{"act": "sleep", "s": 0.05}')
+                running.submit_event(spec, b'{"act": "sleep", "s": 0.5}')  # longer than a cold start takes
             await _counted(running, "delivered", 3 * limit)
             assert len({report["environment_id"] for report in running.reports(spec.name)}) == limit
 

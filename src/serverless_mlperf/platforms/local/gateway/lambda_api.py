@@ -31,6 +31,8 @@ MAX_SYNC_BYTES: Final = 6 << 20
 MAX_EVENT_BYTES: Final = 1 << 20
 """Payload limits of an invocation (lambda/latest/dg/gettingstarted-limits)."""
 NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,140}")
+_REASONS: Final = {"TooManyRequestsException": {"Reason": "ReservedFunctionConcurrentInvocationLimitExceeded"}}
+"""The only limit on invocations that the local platform has."""
 
 Operation = Callable[[Request, str, dict[str, Any]], Awaitable[Response]]
 
@@ -74,8 +76,8 @@ class LambdaApi:
         try:
             return await self._route(request)
         except ApiError as error:
-            body = json.dumps({"Type": "User", "Message": error.message, "message": error.message}).encode()
-            return Response(error.status, body, {**JSON, "x-amzn-errortype": error.code})
+            told = {"Type": "User", "Message": error.message, "message": error.message, **_REASONS.get(error.code, {})}
+            return Response(error.status, json.dumps(told).encode(), {**JSON, "x-amzn-errortype": error.code})
 
     def tell(self, arn: str, payload: bytes) -> None:
         """An S3 event for the function of that ARN; one that is gone loses it, as on AWS."""

@@ -1,0 +1,107 @@
+"""Verdicts of MLPerf's compliance tests, from the runs beside the one that is tested.
+
+TEST01 (compliance/TEST01): answers logged in a performance run are those of the accuracy run, and the logging has not
+changed the score by more than a tenth. TEST04: a run that asks for one sample over and over is not more than a tenth
+faster, or something caches inputs or answers. Scores and thresholds are those of the official verify_performance.py;
+answers are compared as a whole, where verify_accuracy.py looks at the first number alone.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from serverless_mlperf.mlperf.spec import DriverResult, Scenario
+from serverless_mlperf.mlperf.verdict import Reason
+
+TOLERANCE: Final = 0.10
+WIDE_TOLERANCE: Final = 0.20
+"""For latencies so short that the operating system's noise is a part of them."""
+SHORT_NS: Final = {"SingleStream": 200_000, "MultiStream": 1_600_000}
+SCORES: Final[Mapping[Scenario, tuple[str, ...]]] = {
+    "SingleStream": ("early_stopping_latency_ss", "result_90.00_percentile_latency_ns"),
+    "MultiStream": ("early_stopping_latency_ms", "result_99.00_percentile_per_query_latency_ns"),
+    "Server": ("result_completed_samples_per_sec",),
+    "Offline": ("result_samples_per_second",),
+}
+"""Keys of LoadGen's log, the one that counts first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What a scenario is judged by; greater is better."""
+
+    value: float
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """TEST01's answers against those of the accuracy run, by sample index."""
+
+    matching: int
+    differing: int
+    unknown: int
+    """Answers to samples that the accuracy run does not have."""
+
+
+def score(driver: DriverResult) -> Score | None:
+    """The score of a run; None when LoadGen computed none.
+
+    A run too short for LoadGen's early-stopping estimate (quick) is judged by the percentile itself.
+    """
+    values = driver.loadgen
+    found = next(((name, float(values[name])) for name in SCORES[driver.scenario] if values.get(name)), None)
+    if found is None:
+        return None
+    name, value = found
+    return Score(1e9 / value if driver.scenario.endswith("Stream") else value, name)
+
+
+def tolerance(driver: DriverResult) -> float:
+    """How far two scores may be apart."""
+    judged = score(driver)
+    limit_ns = SHORT_NS.get(driver.scenario)
+    short = limit_ns is not None and judged is not None and 1e9 / judged.value <= limit_ns
+    return WIDE_TOLERANCE if short else TOLERANCE
+
+
+def compare_answers(reference: Mapping[int, str], tested: Sequence[tuple[int, str]]) -> Comparison:
+    """Hold logged answers (sample index, hexadecimal data) against those of the accuracy run."""
+    known = [(reference[index], data) for index, data in tested if index in reference]
+    matching = sum(expected == data for expected, data in known)
+    return Comparison(matching, len(known) - matching, len(tested) - len(known))
+
+
+def reasons_of_test01(performance: DriverResult, tested: DriverResult, answers: Comparison) -> Iterator[Reason]:
+    """Why TEST01 failed; nothing when it passed."""
+    if answers.differing or answers.unknown or not answers.matching:
+        evidence = (
+            f"TEST01: {answers.differing} of {answers.matching + answers.differing} answers differ from accuracy mode, "
+            f"{answers.unknown} are of unknown samples"
+        )
+        yield Reason(
+            "test01_answers", evidence, "look for state that outlives a query in the function", transient=False
+        )
+    yield from _performance_reasons("test01", performance, tested, both_ways=True)
+
+
+def reasons_of_test04(performance: DriverResult, tested: DriverResult) -> Iterator[Reason]:
+    """Why TEST04 failed; nothing when it passed."""
+    yield from _performance_reasons("test04", performance, tested, both_ways=False)
+
+
+def _performance_reasons(
+    test: str, performance: DriverResult, tested: DriverResult, *, both_ways: bool
+) -> Iterator[Reason]:
+    before, after, name = score(performance), score(tested), test.upper()
+    if before is None or after is None:
+        yield Reason(f"{test}_no_score", f"{name}: LoadGen gave no score to compare", "measure again", transient=False)
+        return
+    change, limit = after.value / before.value - 1, tolerance(performance)
+    if change > limit or (both_ways and change < -limit):
+        evidence = (
+            f"{name}: score {after.value:.4g} against {before.value:.4g} of the performance run, {change:+.1%}, "
+            f"allowed {'+-' if both_ways else '+'}{limit:.0%} ({before.meaning})"
+        )
+        what = "caches of inputs or answers" if test == "test04" else "a host that was busier in one of the runs"
+        yield Reason(f"{test}_performance", evidence, f"look for {what}; measure again (--resume)", transient=False)

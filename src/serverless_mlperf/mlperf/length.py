@@ -1,0 +1,51 @@
+"""How long a run is: MLPerf's own durations and counts, or shorter ones that say so.
+
+`quick` is a smoke test: LoadGen may say that it is too short. `standard` has as many queries as the figures need that
+are read from it. `full` is MLPerf's (inference_policies, inference_rules: 600 s in every scenario; mlperf.conf of
+LoadGen 6.0.17 for the counts).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from serverless_mlperf.mlperf.spec import Scenario
+
+LengthName = Literal["quick", "standard", "full"]
+
+
+@dataclass(frozen=True, slots=True)
+class Length:
+    """LoadGen ends a run when both are reached."""
+
+    queries: int
+    """Queries; in Offline samples, of one query."""
+    min_duration_s: float = 0.0
+
+
+LENGTHS: Final[Mapping[LengthName, Mapping[Scenario, Length]]] = {
+    "quick": {
+        "SingleStream": Length(70),  # early stopping gives a 90th percentile from 64 on
+        "MultiStream": Length(20),
+        "Server": Length(100),
+        "Offline": Length(50),
+    },
+    "standard": {
+        "SingleStream": Length(400),  # 368 give a 99th percentile with an interval
+        "MultiStream": Length(662),  # early stopping: none may be lost from the 99th percentile's tail below
+        "Server": Length(838),  # early stopping at the 99th percentile with two queries over the bound
+        "Offline": Length(100),
+    },
+    "full": {
+        "SingleStream": Length(100, 600),
+        "MultiStream": Length(662, 600),
+        "Server": Length(838, 600),
+        "Offline": Length(24_576, 600),
+    },
+}
+
+
+def length_of(name: LengthName, scenario: Scenario, queries: int | None) -> Length:
+    """The length of a run; `queries`, where given, replaces the count."""
+    length = LENGTHS[name][scenario]
+    return length if queries is None else Length(queries, length.min_duration_s)

@@ -1,0 +1,71 @@
+"""Which runs a cell needs, and what the next one is: pure, so that a resumed experiment goes on where it stopped.
+
+Most modes need one run. The compliance tests bring the runs that they are compared with, a sweep has a run per point,
+and a search for the capacity decides by its last run whether to go on.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from serverless_mlperf.config import ExperimentConfig
+from serverless_mlperf.mlperf.spec import Mode
+
+RAMP: Final = (0.25, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2)
+"""Rates that a search tries, as shares of the capacity seen in its first run's warm-up: upwards only, because every
+rate changes what the next one finds warm. Above the capacity a queue grows without end, and the bound breaks."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """What tells one run of a cell from another."""
+
+    mode: Mode
+    target_qps: float | None = None
+    load_share: float | None = None
+    """Server without a rate: this share of the capacity that the warm-up shows."""
+    max_in_flight: int | None = None
+
+
+class Done(Protocol):
+    """What a plan needs to know of a run that has been measured."""
+
+    @property
+    def target_qps(self) -> float | None:
+        """Rate of arrivals in Server."""
+
+    @property
+    def capacity_qps(self) -> float | None:
+        """What the warm-up showed."""
+
+    @property
+    def valid(self) -> bool:
+        """The verdict."""
+
+
+def next_run(config: ExperimentConfig, done: Sequence[Done]) -> RunPlan | None:
+    """The run that follows those of one round of a cell, or None when the round is complete."""
+    if config.search_capacity:
+        return _next_step(done)
+    plans = _plans(config)
+    return plans[len(done)] if len(done) < len(plans) else None
+
+
+def _plans(config: ExperimentConfig) -> tuple[RunPlan, ...]:
+    if config.sweep:
+        return tuple(RunPlan("performance", max_in_flight=count) for count in config.sweep)
+    modes: dict[Mode, tuple[Mode, ...]] = {
+        "test01": ("performance", "accuracy", "test01"),
+        "test04": ("performance", "test04"),
+    }
+    return tuple(RunPlan(mode, config.target_qps) for mode in modes.get(config.mode, (config.mode,)))
+
+
+def _next_step(done: Sequence[Done]) -> RunPlan | None:
+    """The next rate of a ramp: none after one that was not VALID, or after the last."""
+    if not done:
+        return RunPlan("performance", load_share=RAMP[0])
+    capacity_qps = done[0].capacity_qps
+    if not done[-1].valid or len(done) >= len(RAMP) or capacity_qps is None:
+        return None
+    return RunPlan("performance", target_qps=RAMP[len(done)] * capacity_qps)

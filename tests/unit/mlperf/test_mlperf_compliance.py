@@ -1,0 +1,85 @@
+"""Verdicts of the compliance tests, on runs made up for them."""
+
+from typing import Any
+
+import pytest
+
+from serverless_mlperf.mlperf.compliance import (
+    Comparison,
+    compare_answers,
+    reasons_of_test01,
+    reasons_of_test04,
+    score,
+    tolerance,
+)
+from serverless_mlperf.mlperf.spec import DriverResult, Scenario
+
+SAME = Comparison(matching=64, differing=0, unknown=0)
+
+
+def run(value: float, scenario: Scenario = "Offline", key: str = "result_samples_per_second") -> DriverResult:
+    """A run with one figure of LoadGen's."""
+    return DriverResult("r", scenario, "performance", asked=1, loadgen={key: value})
+
+
+@pytest.mark.parametrize(
+    ("scenario", "key", "value", "expected"),
+    [
+        ("Offline", "result_samples_per_second", 50.0, 50.0),
+        ("Server", "result_completed_samples_per_sec", 20.0, 20.0),
+        ("SingleStream", "early_stopping_latency_ss", 20e6, 50.0),
+        ("MultiStream", "early_stopping_latency_ms", 40e6, 25.0),
+        ("SingleStream", "result_90.00_percentile_latency_ns", 20e6, 50.0),
+        ("MultiStream", "result_99.00_percentile_per_query_latency_ns", 40e6, 25.0),
+    ],
+)
+def test_score_is_that_of_the_scenario(scenario: Scenario, key: str, value: float, expected: float) -> None:
+    """Greater is better: rates as they are, latencies turned into rates."""
+    made = score(run(value, scenario, key))
+    assert made is not None
+    assert made.value == pytest.approx(expected)
+
+
+def test_early_stopping_of_a_short_run_is_no_score() -> None:
+    """LoadGen writes 0 where it could not estimate: the percentile is taken instead, and named."""
+    values = {"early_stopping_latency_ss": 0, "result_90.00_percentile_latency_ns": 10e6}
+    made = score(DriverResult("r", "SingleStream", "performance", asked=1, loadgen=values))
+    assert made is not None
+    assert (made.value, made.meaning) == (100.0, "result_90.00_percentile_latency_ns")
+
+
+@pytest.mark.parametrize(
+    ("after", "failed01", "failed04"), [(100.0, 0, 0), (109.9, 0, 0), (110.1, 1, 1), (90.1, 0, 0), (89.9, 1, 0)]
+)
+def test_scores_may_differ_by_a_tenth(after: float, failed01: int, failed04: int) -> None:
+    """TEST01 both ways, TEST04 only towards faster."""
+    assert len(list(reasons_of_test01(run(100.0), run(after), SAME))) == failed01
+    assert len(list(reasons_of_test04(run(100.0), run(after)))) == failed04
+
+
+@pytest.mark.parametrize(("latency_ns", "allowed"), [(200_000, 0.2), (200_001, 0.1)])
+def test_very_short_latencies_may_differ_more(latency_ns: float, allowed: float) -> None:
+    """Up to 200 us in SingleStream a fifth is allowed."""
+    assert tolerance(run(latency_ns, "SingleStream", "early_stopping_latency_ss")) == allowed
+
+
+@pytest.mark.parametrize(
+    "answers", [Comparison(63, 1, 0), Comparison(63, 0, 1), Comparison(0, 0, 0)], ids=["differs", "unknown", "none"]
+)
+def test_answers_must_be_those_of_accuracy_mode(answers: Comparison) -> None:
+    """One that differs, one of a sample that accuracy mode did not have, or none at all fails TEST01."""
+    [reason] = reasons_of_test01(run(1.0), run(1.0), answers)
+    assert reason.code == "test01_answers"
+
+
+def test_missing_score_fails() -> None:
+    """No figure to compare is no success."""
+    empty: dict[str, Any] = {"loadgen": {}}
+    nothing = DriverResult("r", "Offline", "performance", asked=1, **empty)
+    assert [reason.code for reason in reasons_of_test04(nothing, run(1.0))] == ["test04_no_score"]
+
+
+def test_answers_are_compared_as_a_whole() -> None:
+    """By sample index; one index may have been asked for several times."""
+    reference = {0: "AA", 1: "BB"}
+    assert compare_answers(reference, [(0, "AA"), (0, "AA"), (1, "BC"), (2, "AA")]) == Comparison(2, 1, 1)
