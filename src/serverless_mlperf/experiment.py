@@ -12,7 +12,7 @@ from serverless_mlperf.cache import cache_dir
 from serverless_mlperf.cells import Cells
 from serverless_mlperf.cleaning import remove_leftovers
 from serverless_mlperf.config import ExperimentConfig
-from serverless_mlperf.errors import BenchmarkError
+from serverless_mlperf.errors import BenchmarkError, InputError
 from serverless_mlperf.host import host_cores, host_lock
 from serverless_mlperf.output import check_output
 from serverless_mlperf.platforms.local.platform import LocalPlatform, check_concurrency, host_concurrency
@@ -40,7 +40,7 @@ def run_experiment(config: ExperimentConfig, console: Console) -> int:
             environment = {**describe_client(), **preparation.digests()}
         cells = [cell.name for cell in config.cells]
         folder = ResultsFolder.create(config.output, stored_settings(config), cells, environment)
-        console.print(f"results: {folder.path}")
+        console.print(f"results: {folder.path}", markup=False)
         with _told_at_a_cut(folder, console):
             return report(folder, _measured(config, preparation, folder, console), console)
 
@@ -54,7 +54,7 @@ def resume_experiment(path: Path | None, given: Mapping[str, Any], console: Cons
     with host_lock():
         folder = open_folder(path, given)
         config = resumed_config(folder, given)
-        console.print(f"resumed: {_progress(folder)}")
+        console.print(f"resumed: {_progress(folder)}", markup=False)
         with _told_at_a_cut(folder, console):
             failures: Mapping[str, str] = {}
             if any(folder.missing(cell) for cell in folder.cells):
@@ -104,7 +104,8 @@ def report(folder: ResultsFolder, failures: Mapping[str, str], console: Console)
     write_results(path, results)
     drawn = draw_figures(path, folder.path / "figures")
     print_table(results, console)
-    console.print(f"written: {path} and {len(drawn)} figures; one folder per cell in {folder.path / 'cells'}")
+    written = f"written: {path} and {len(drawn)} figures; one folder per cell in {folder.path / 'cells'}"
+    console.print(written, markup=False)
     whole = all(folder.state(cell) in {"valid", "invalid"} for cell in folder.cells)
     return 0 if whole and not failures and not any(r.lost + r.duplicates + r.errors for r in results) else 1
 
@@ -114,9 +115,11 @@ def _told_at_a_cut(folder: ResultsFolder | None, console: Console) -> Iterator[N
     """When the experiment is cut off, say what is done and where."""
     try:
         yield
+    except InputError:
+        raise  # refused: nothing was begun that could be cut off
     except (KeyboardInterrupt, BenchmarkError) as error:
         if folder:
-            console.print(f"cut off: {_progress(folder)}")
+            console.print(f"cut off: {_progress(folder)}", markup=False)
             folder.mark_unfinished(str(error) or "the experiment was interrupted")
         elif isinstance(error, KeyboardInterrupt):
             console.print("cut off: nothing is measured yet")

@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 from typing import Any, Final, Self
 
+from serverless_mlperf.errors import HostError
 from serverless_mlperf.files import write_whole
 from serverless_mlperf.records import SCHEMA_VERSION, ends_whole
 from serverless_mlperf.report.results import CellResult
@@ -50,15 +51,18 @@ class Try:
 
 
 def begin_try(folder: Path, run: int, step: int = 1) -> None:
-    """Make the folder of a try."""
-    folder.mkdir(parents=True)
+    """Make the folder of a try; raises HostError."""
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise HostError(f"{folder}: cannot be made ({error.strerror}); is the disk full or read-only?") from error
     write_json(folder / NOTE, {"schema": SCHEMA_VERSION, "run": run, "step": step, "started": _now()})
 
 
 def mark_unfinished(folder: Path, reason: str) -> None:
     """Say in the folder of a try without result that it does not count; what it holds stays."""
-    for partial in folder.glob(".*.partial"):
-        partial.unlink()
+    for partial in folder.glob("*.partial"):
+        partial.unlink(missing_ok=True)
     if not (folder / UNFINISHED).exists():
         note = {"schema": SCHEMA_VERSION, "counts": False, "reason": reason, "noticed": _now()}
         write_json(folder / UNFINISHED, note)

@@ -10,6 +10,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from typing import Final
 
@@ -68,8 +69,10 @@ class Disturbed:
     status: int = 0
     family: set[int] = field(default_factory=set)
     """All processes of the experiment at the moment of the kill."""
-    environments_s: float = 0.0
+    environments_s: float | None = None
     """Until the environments of that moment had ended; for a victim without which there are none."""
+    noticed_s: float | None = None
+    """Until the client said that something was cut off; None when it never did."""
 
 
 @contextmanager
@@ -92,12 +95,28 @@ def disturb(process: "subprocess.Popen[str]", moment: Moment, deadline_s: float 
     environments = {pid for pid in done.family if MARKS["environment"] in command_of(pid)}
     victim = process.pid if moment.victim == "client" else find(process.pid, moment.victim)
     os.kill(victim, signal.SIGKILL)
+    killed_s = time.monotonic()
     if moment.victim in {"client", "server", "controller"}:
         done.environments_s = wait_until_gone(environments, 10)
-    rest, _ = process.communicate(timeout=deadline_s)
-    done.printed += rest
-    done.status = process.returncode
+    for line, said_s in read_rest(process, deadline_s):
+        done.printed += line
+        if done.noticed_s is None and any(words in line for words in ("was cut off", "not retired", "failed")):
+            done.noticed_s = said_s - killed_s
+    done.status = process.wait()
     return done
+
+
+def read_rest(process: "subprocess.Popen[str]", deadline_s: float) -> Iterator[tuple[str, float]]:
+    """Every further line with the moment it came; after the deadline the process is killed."""
+    assert process.stdout is not None
+    watchdog = threading.Timer(deadline_s, process.kill)
+    watchdog.start()
+    try:
+        for line in process.stdout:
+            yield line, time.monotonic()
+    finally:
+        watchdog.cancel()
+        watchdog.join()
 
 
 def read_until(process: "subprocess.Popen[str]", *parts: str) -> str:

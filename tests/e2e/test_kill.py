@@ -53,7 +53,7 @@ def outcomes() -> Iterator[list[str]]:
     """One line per kill, printed at the end."""
     lines: list[str] = []
     yield lines
-    columns = ("status", "measured", "tries", "envs gone", "resumed", "equal")
+    columns = ("status", "measured", "tries", "envs gone", "noticed", "resumed", "equal")
     heading = f"\n{'moment':44}" + "".join(f"{column:>10}" for column in columns)
     sys.stdout.write("\n".join([heading, *lines, ""]))
 
@@ -94,14 +94,19 @@ def test_killed_experiment_is_resumed_to_the_undisturbed_table(
     tries = [result.tries for result in folder.results()]
     measured = sum(state in {"valid", "invalid"} for state in before)
     cells = (
-        disturbed.status, f"{measured}/{len(before)}", tries, f"{disturbed.environments_s:.2f} s",
-        resumed.returncode, table(path) == undisturbed,
+        disturbed.status, f"{measured}/{len(before)}", tries, seconds(disturbed.environments_s),
+        seconds(disturbed.noticed_s), resumed.returncode, table(path) == undisturbed,
     )  # fmt: skip
     outcomes.append(f"{moment.name:44}" + "".join(f"{cell!s:>10}" for cell in cells))
     assert table(path) == undisturbed
     assert list(temporary.iterdir()) == []
     assert not marked(cache_dir())
     assert users_of(temporary) == []
+
+
+def seconds(value: float | None) -> str:
+    """For the table."""
+    return "-" if value is None else f"{value:.2f} s"
 
 
 @pytest.mark.parametrize("stage", ["models:", "packages:"])

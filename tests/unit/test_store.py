@@ -86,11 +86,12 @@ def test_cut_off_try_never_counts_and_says_so(folder: ResultsFolder, name: str, 
     if (name, left) == ("records.jsonl", ""):
         return  # no records is a whole file
     assert (folder.state("a"), folder.result("a", 1), folder.missing("a")) == ("partial", None, [1, 2])
-    (run_folder / ".summary.json.partial").write_text("{")
+    for partial in (".summary.json.partial", "validity.partial"):
+        (run_folder / partial).write_text("{")
     folder.mark_unfinished("killed")
     note = json.loads((run_folder / UNFINISHED).read_text())
     assert (note["counts"], note["reason"]) == (False, "killed")
-    assert not list(run_folder.glob(".*"))
+    assert not list(run_folder.glob("*.partial"))
     folder.mark_unfinished("later")
     assert json.loads((run_folder / UNFINISHED).read_text()) == note
 
@@ -156,3 +157,10 @@ def test_json_is_written_whole(tmp_path: Path) -> None:
     assert json.loads(path.read_text()) == {"n": 1}
     with pytest.raises(HostError, match="cannot be written"):
         write_json(tmp_path / "none" / "x.json", {})
+
+
+def test_folder_that_cannot_be_written_is_one_line(folder: ResultsFolder) -> None:
+    """A try whose folder cannot be made is a HostError."""
+    (folder.path / "cells").write_text("")
+    with pytest.raises(HostError, match="run-1: cannot be made"):
+        folder.run_folder("a")

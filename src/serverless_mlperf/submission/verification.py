@@ -7,18 +7,16 @@ that LoadGen calls INVALID passes no test.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-import json
-from typing import Any
 
-from serverless_mlperf.errors import InputError
+from serverless_mlperf.errors import InputError, RunError
 from serverless_mlperf.mlperf.compliance import compare_answers, reasons_of_test01, reasons_of_test04, score
+from serverless_mlperf.mlperf.logs import read_answers
 from serverless_mlperf.mlperf.spec import ComplianceTest
-from serverless_mlperf.submission.answers import LOG
 from serverless_mlperf.submission.choice import Entry
 from serverless_mlperf.submission.measured import MeasuredRun
 
-Answers = list[tuple[int, str]]
-"""Sample index and hexadecimal data."""
+Answers = list[tuple[int, bytes]]
+"""Sample index and response."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +43,7 @@ def verify(entry: Entry) -> list[Verification]:
 
 def _test01(performance: MeasuredRun, accuracy: MeasuredRun, tested: MeasuredRun) -> Verification:
     reference, logged = _answers(accuracy), _answers(tested)
-    first: dict[int, str] = {}
+    first: dict[int, bytes] = {}
     for index, data in reference:
         first.setdefault(index, data)
     answers = compare_answers(first, logged)
@@ -97,9 +95,7 @@ def _text(lines: list[str]) -> str:
 
 def _answers(run: MeasuredRun) -> Answers:
     """The accuracy log of a run."""
-    path = run.logs / LOG
     try:
-        entries: list[dict[str, Any]] = json.loads(path.read_text())
-        return [(int(entry["qsl_idx"]), str(entry["data"])) for entry in entries]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: not a whole accuracy log ({error}); measure the run again") from error
+        return read_answers(run.logs)
+    except RunError as error:
+        raise InputError(str(error)) from error
