@@ -1,22 +1,26 @@
 """Cell after cell: deploy, measure what is missing, keep, retire. What goes wrong costs its own cell, or one try."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Final
 
 from rich.console import Console
 
+from serverless_mlperf.coldstart import cold_starts
 from serverless_mlperf.compliance import compliance_reasons
 from serverless_mlperf.config import ExperimentConfig
-from serverless_mlperf.errors import BenchmarkError, CutOffError
+from serverless_mlperf.errors import BenchmarkError, CutOffError, RunError
 from serverless_mlperf.host import host_cores
-from serverless_mlperf.measurement import measure_run
+from serverless_mlperf.measurement import measure_cold_start, measure_run
 from serverless_mlperf.mlperf.verdict import host_limited
 from serverless_mlperf.outcome import RunOutcome, first_engine, write_outcome
 from serverless_mlperf.plan import RunPlan, next_run, settled
 from serverless_mlperf.platforms.base import FunctionConfig, Platform, Target
 from serverless_mlperf.platforms.local.model import visible_cores
 from serverless_mlperf.preparation import MODELS_PREFIX, Preparation
-from serverless_mlperf.records import Record
+from serverless_mlperf.records import Record, write_records
+from serverless_mlperf.report.coldstarts import cold_lines
 from serverless_mlperf.report.progress import LiveProgress
 from serverless_mlperf.report.results import CellResult
 from serverless_mlperf.report.table import block
@@ -24,6 +28,9 @@ from serverless_mlperf.store import ResultsFolder
 from serverless_mlperf.summary import cell_result
 from serverless_mlperf.tries import write_json
 from serverless_mlperf.workloads import Cell
+
+COLD_SUMMARY: Final = "cold.json"
+"""In the cell's folder, written last: the cold starts are all there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +90,41 @@ class Cells:
             self._console.print(f"cell {cell.name} was cut off and is measured again: {error}", markup=False)
             self._measure_deployed(cell, run, progress)
 
-    def _measure_deployed(self, cell: Cell, run: int, progress: LiveProgress) -> None:
-        progress.event({"event": "deploy"})
+    def _measure_cold_starts(self, cell: Cell, progress: LiveProgress) -> None:
+        """Force cold starts by deploying the function anew for each, unless they are there already."""
+        folder, count = self._folder.path / "cells" / cell.name, self._config.cold
+        if not count or (folder / COLD_SUMMARY).exists():
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        records = []
+        for number in range(count):
+            progress.event({"event": "cold", "done": number, "total": count})
+            records.append(self._cold_start(cell, folder))
+        write_records(folder / "cold.jsonl", records)
+        found = cold_starts(records)
+        if found is None:
+            raise RunError(f"cell {cell.name}: none of {count} cold starts was measured; measure again (--resume)")
+        write_json(folder / COLD_SUMMARY, asdict(found))
+        for line in cold_lines(cell.name, found):
+            self._console.print(line, markup=False, highlight=False)
+
+    def _cold_start(self, cell: Cell, folder: Path) -> Record:
+        self._upload()
+        target = self._platform.deploy(self._function(cell))
+        try:
+            return measure_cold_start(self._config, cell, self._preparation, self._platform, target, folder)
+        finally:
+            self._platform.retire(target)
+
+    def _upload(self) -> None:
         if not self._uploaded:
             self._platform.upload(self._preparation.objects())
             self._uploaded = True
+
+    def _measure_deployed(self, cell: Cell, run: int, progress: LiveProgress) -> None:
+        self._measure_cold_starts(cell, progress)
+        progress.event({"event": "deploy"})
+        self._upload()
         target = self._platform.deploy(self._function(cell))
         try:
             self._measure_steps(cell, run, target, progress)
@@ -99,12 +136,12 @@ class Cells:
     def _measure_steps(self, cell: Cell, run: int, target: Target, progress: LiveProgress) -> None:
         """Measure the steps of a run that are missing or INVALID, each once; what one comes to decides on the next."""
         done: list[CellResult] = []
-        cold_starts: list[Record] = []
+        started_cold: list[Record] = []
         while (plan := next_run(self._config, done)) is not None:
             step = Step(cell, run, len(done) + 1, plan)
             kept = self._folder.result(cell.name, run, step.number)
             if kept is None or not settled(self._config, kept):
-                kept = self._measure_valid(step, target, cold_starts, progress)
+                kept = self._measure_valid(step, target, started_cold, progress)
             done.append(kept)
 
     def _retire(self, cell: Cell, target: Target) -> None:
@@ -118,7 +155,7 @@ class Cells:
             self._console.print(f"cell {cell.name}: its function was not retired in order: {error}", markup=False)
 
     def _measure_valid(
-        self, step: Step, target: Target, cold_starts: list[Record], progress: LiveProgress
+        self, step: Step, target: Target, started_cold: list[Record], progress: LiveProgress
     ) -> CellResult:
         """Repeat a step that is INVALID for a passing reason; every try is kept in a folder of its own."""
         config, cell = self._config, step.cell
@@ -128,8 +165,8 @@ class Cells:
                 config, cell, step.plan, self._preparation, self._platform, target, folder, progress.event
             )
             # A later run finds the environments warm: their cold starts are those of the first one's warm-up.
-            cold_starts += [record for record in outcome.warmup if record.cold]
-            result = self._keep(self._judged(replace(outcome, warmup=tuple(cold_starts)), step), step)
+            started_cold += [record for record in outcome.warmup if record.cold]
+            result = self._keep(self._judged(replace(outcome, warmup=tuple(started_cold)), step), step)
             if not result.valid and left and outcome.validity.transient:
                 progress.event({"event": "retry", "reasons": "; ".join(result.reasons)})
                 continue

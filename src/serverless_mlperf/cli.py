@@ -79,6 +79,7 @@ def run(  # noqa: PLR0913 - one parameter per option
     sweep: Annotated[
         list[int] | None, typer.Option(help="Queries in flight, one run each: latency over throughput; repeatable.")
     ] = None,
+    cold: Annotated[int | None, typer.Option(help="Force N cold starts per cell, 10 or more.")] = None,
     repeat: Annotated[int | None, typer.Option(help="Runs per cell.")] = None,
     retry_invalid: Annotated[
         int | None, typer.Option("--retry-invalid", help="Further tries when a run is INVALID for a passing reason.")
@@ -128,6 +129,7 @@ def run(  # noqa: PLR0913 - one parameter per option
         "search_capacity": search_capacity or None,
         "sweep": sweep or None,
         "queries": queries,
+        "cold": cold,
         "repeat": repeat,
         "retry_invalid": retry_invalid,
         "weights": weights,

@@ -16,6 +16,8 @@ from serverless_mlperf.workloads import ENGINE_AND_FORMATS, MEMORY_MIB, TASKS, W
 LAMBDA_MEMORY_MIB = (128, 10_240)
 """Memory a standard function may have (AWS: lambda/latest/dg/configuration-memory)."""
 
+MIN_COLD: Final = 10
+"""Cold starts for a median with an interval: six are the fewest (binomial), and wide."""
 SCENARIOS: Final[Mapping[str, Scenario]] = {
     "single-stream": "SingleStream",
     "multi-stream": "MultiStream",
@@ -66,6 +68,8 @@ class ExperimentConfig(BaseModel):
     """Server: raise the rate from run to run until the bound breaks; the last VALID rate is the capacity."""
     sweep: tuple[Annotated[Count, Field(ge=1, le=1000)], ...] = ()
     """Numbers of queries in flight, one run each: the curve of latency over throughput (Offline)."""
+    cold: Count = Field(0, ge=0, le=1000)
+    """Cold starts forced per cell, before its runs, as a measurement of their own; 0: none."""
     repeat: Count = Field(1, ge=1, le=100)
     """Runs per cell."""
     retry_invalid: Count = Field(2, ge=0, le=10)
@@ -130,6 +134,8 @@ class ExperimentConfig(BaseModel):
             yield "--sweep bounds the queries in flight of a burst: --scenario offline, performance mode"
         if self.payload != "inline" and self.transport != "invoke":
             yield "--payload is what an invocation carries: add --transport invoke"
+        if 0 < self.cold < MIN_COLD:
+            yield f"--cold {self.cold}: give at least {MIN_COLD}, or the median has no useful interval"
         if self.queries is not None and self.length != "standard":
             yield f"--queries and --{self.length} both say how long a run is: give one of them"
 

@@ -13,6 +13,7 @@ from serverless_mlperf.errors import RunError
 from serverless_mlperf.mlperf.agreement import checked
 from serverless_mlperf.mlperf.launch import run_process
 from serverless_mlperf.mlperf.length import Length, length_of
+from serverless_mlperf.mlperf.single import ask_once
 from serverless_mlperf.mlperf.spec import LOAD_SHARE, SAMPLES_PER_QUERY, DriverResult, RunSpec, Scenario
 from serverless_mlperf.mlperf.verdict import Reason, accuracy_below_target, verdict
 from serverless_mlperf.outcome import RunOutcome
@@ -74,6 +75,18 @@ def measure_run(
             _accuracy_fault(score) if plan.mode == "accuracy" else None
         ),
     )
+
+
+def measure_cold_start(
+    config: ExperimentConfig, cell: Cell, preparation: Preparation, platform: Platform, target: Target, folder: Path
+) -> Record:
+    """The first invocation of a function that has just been deployed; raises RunError."""
+    plan = RunPlan("performance")
+    record = ask_once(_spec(config, cell, plan, preparation.datasets[cell.task], target, folder))
+    if not record.cold:
+        raise RunError(f"cold start of {target.function_name}: its first invocation found it warm; measure again")
+    reports, _ = platform.observe(target, 0, 0)
+    return _with_report(record, {report.request_id: report for report in reports}.get(record.request_id or ""))
 
 
 def _run(spec: RunSpec, platform: Platform, on_event: OnEvent) -> DriverResult:
@@ -157,7 +170,10 @@ def _merged(path: Path, reports: Mapping[str, Report]) -> tuple[Record, ...]:
 
 def _with_report(record: Record, report: Report | None) -> Record:
     """Fill in what the record does not have from its own result: a synchronous response carries the same line."""
-    if report is None or record.billed_ms is not None:
+    if report is None:
+        return record
+    record = replace(record, spawn_asked_ns=report.spawn_asked_ns, spawned_ns=report.spawned_ns)
+    if record.billed_ms is not None:
         return record
     return replace(
         record,

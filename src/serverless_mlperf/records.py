@@ -65,6 +65,11 @@ class Record:
     duplicates: int = 0
     """Results beyond the first that arrived for this query."""
     error: str | None = None
+    init_begun_ns: int | None = None
+    """Of a cold query: wall clock when the handler's import began."""
+    spawn_asked_ns: int | None = None
+    """Of a cold query: wall clocks when the platform began to start a process, and when it was there."""
+    spawned_ns: int | None = None
     init_phases_ns: dict[str, int] | None = None
     """Of a cold query: its environment's init phase (imports, fetch_model, load_model, first_inference)."""
     loadgen_latency_ns: int | None = None

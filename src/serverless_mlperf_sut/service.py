@@ -213,7 +213,7 @@ class Service:
 
     def _inf_perf(self, watch: Stopwatch, unpack_ms: float) -> dict[str, float | None]:
         return {
-            "load_model": self._init.milliseconds("load_model"),
+            "load_model": self._init.milliseconds("load_model", "compile"),
             "image_operations": unpack_ms + watch.milliseconds("fetch", "decode", "preprocess"),
             "forward": watch.milliseconds("forward"),
         }
@@ -228,7 +228,7 @@ class Service:
             "start_ns": attempt.start_ns,
             "finish_ns": attempt.finish_ns,
             **attempt.watch.as_json(),
-            "init": self._init.as_json(),
+            "init": {"begun_ns": self._init.begun_ns, **self._init.as_json()},
             "engine": self._engine_json(),
             "event_key": attempt.event_key,
             "previous_deliver": self._previous_deliver,
@@ -246,10 +246,13 @@ class Service:
 def start(settings: Settings, storage: Storage, engine: Engine, init: Stopwatch) -> Service:
     """Fetch and load the model and run it once; whatever fails here fails the environment's initialisation."""
     files = [storage.get(key, MAX_MODEL_BYTES) for key in settings.model_keys]
-    _check_digests(settings, files)
     init.lap("fetch_model")
+    _check_digests(settings, files)
+    init.lap("verify_model")
     engine.load(files, settings.threads, settings.precision)
     init.lap("load_model")
+    engine.compile()
+    init.lap("compile")
     _first_inference(settings.task, engine)
     init.lap("first_inference")
     return Service(settings, storage, engine, init)

@@ -1,7 +1,7 @@
 """Wall and CPU time per phase, with nothing in between but two readings of clocks."""
 
 from collections.abc import Mapping
-from time import perf_counter_ns, process_time_ns
+from time import perf_counter_ns, process_time_ns, time_ns
 from typing import Any
 
 
@@ -11,6 +11,7 @@ class Stopwatch:
     def __init__(self) -> None:
         self.wall_ns: dict[str, int] = {}
         self.cpu_ns: dict[str, int] = {}
+        self.begun_ns = time_ns()
         self._wall, self._cpu = perf_counter_ns(), process_time_ns()
 
     def lap(self, phase: str) -> None:

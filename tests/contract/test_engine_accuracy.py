@@ -51,6 +51,7 @@ def answers(models: Path, task: Task, engine_and_format: EngineAndFormat) -> Ans
     engine = create(engine_and_format)
     folder = models / MODEL_FOLDERS[task]
     engine.load([(folder / name).read_bytes() for name in MODEL_FILES[task, engine_and_format]], 2, "f32")
+    engine.compile()
     images = (decode(sample.path.read_bytes()) for sample in dataset(task).samples)
     return {n: postprocess(task, engine.infer(preprocess(task, image))) for n, image in enumerate(images)}
 

@@ -77,6 +77,7 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
     """Every engine with the tiny network loaded."""
     made = create(request.param)
     made.load(FILES[request.param](tmp_path), 2, "f32")
+    made.compile()
     return made
 
 
@@ -116,8 +117,9 @@ def test_infer_before_load_is_an_engine_error(name: str) -> None:
 def test_damaged_model_is_an_engine_error(name: str, tmp_path: Path) -> None:
     """Files that are no model are refused in one line."""
     rubbish = tuple(b"rubbish \x00\xff" for _ in FILES[name](tmp_path))
+    engine = create(name)
     with pytest.raises(EngineError, match="cannot load"):
-        create(name).load(rubbish, 1, "f32")
+        engine.load(rubbish, 1, "f32")
 
 
 @pytest.mark.parametrize("name", ["ocv-cf", "ocv-tf", "fake"])
@@ -130,9 +132,18 @@ def test_precision_an_engine_lacks_is_refused(name: str) -> None:
 def test_openvino_computes_in_the_precision_asked_for(tmp_path: Path) -> None:
     """Neither f32 nor bf16 is refused, and an unknown one is."""
     for precision in ("f32", "bf16"):
-        create("ie-ir").load(ir_files(tmp_path), 1, precision)
+        engine = create("ie-ir")
+        engine.load(ir_files(tmp_path), 1, precision)
+        engine.compile()
     with pytest.raises(EngineError, match="f8"):
         create("ie-ir").load(ir_files(tmp_path), 1, "f8")
+
+
+@pytest.mark.parametrize("name", ["ie-ir", "ocv-cf", "ocv-tf"])
+def test_compile_before_load_is_an_engine_error(name: str) -> None:
+    """There is nothing to compile yet."""
+    with pytest.raises(EngineError, match="before load"):
+        create(name).compile()
 
 
 def test_unknown_engine_names_the_known_ones() -> None:

@@ -55,6 +55,7 @@ def engine_answers(models: Path, dataset: Dataset) -> Iterator[bytes]:
     task, engine = dataset.task, create("ie-ir")
     files = [models / MODEL_FOLDERS[task] / name for name in MODEL_FILES[task, "ie-ir"]]
     engine.load([file.read_bytes() for file in files], 2, "f32")
+    engine.compile()
     for sample in dataset.samples:
         rows = postprocess(task, engine.infer(preprocess(task, decode(sample.path.read_bytes()))))
         yield encoded(task, {sample.index: rows})[sample.index]

@@ -50,6 +50,7 @@ def test_reference_is_what_an_engine_says(task: Task, models: ModelSet, tmp_path
     dataset, engine = pictures(task, tmp_path), create("ie-ir")
     files = [models.folder / MODEL_FOLDERS[task] / name for name in MODEL_FILES[task, "ie-ir"]]
     engine.load([file.read_bytes() for file in files], 2, "f32")
+    engine.compile()
     images = [preprocess(task, decode(sample.path.read_bytes())) for sample in dataset.samples]
     rows = {n: postprocess(task, engine.infer(image)) for n, image in enumerate(images)}
     found = cached_reference(models, dataset, silent).accuracy

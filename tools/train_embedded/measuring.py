@@ -49,4 +49,5 @@ def _loaded(task: Task, name: EngineAndFormat, models: Path) -> Engine:
     paths = [models / MODEL_FOLDERS[task] / file for file in MODEL_FILES[task, name]]
     engine = create(name)
     engine.load([path.read_bytes() for path in paths], threads=_THREADS, precision="f32")
+    engine.compile()
     return engine

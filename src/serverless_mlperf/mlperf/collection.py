@@ -88,6 +88,7 @@ def make_record(
         init_ms=report.init_ms if report else None,
         duplicates=query.duplicates,
         error=query.error,
+        init_begun_ns=_stamp(init, "begun_ns") if isinstance(init, dict) else None,
         init_phases_ns=_numbers(init.get("phases_ns")) if isinstance(init, dict) else None,
         clock_offset_ns=correction_ns or None,
         **_client_stamps(query),

@@ -64,6 +64,7 @@ class LiveProgress:
 
 FORMS: Final = {
     "deploy": "deploying",
+    "cold": "forcing cold starts: {done} of {total}",
     "calibrate": "checking that the host delivers its CPU",
     "warmup": "warming up: {warm} of {environments} environments are warm",
     "progress": "measured {done} of {total} queries, {errors} errors",

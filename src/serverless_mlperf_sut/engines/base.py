@@ -37,7 +37,10 @@ class Engine(Protocol):
     version: str
 
     def load(self, files: Sequence[bytes], threads: int, precision: str) -> None:
-        """Make a model of its files (structure first, weights second) ready; raises EngineError."""
+        """Read a model from its files (structure first, weights second); raises EngineError."""
+
+    def compile(self) -> None:
+        """Make the model ready for this machine; raises EngineError. Nothing where the first inference does it."""
 
     def infer(self, batch: Tensor) -> Tensor:
         """Run the model on 1 x 3 x S x S: probabilities 1 x 1001, or DetectionOutput rows 1 x 1 x N x 7.

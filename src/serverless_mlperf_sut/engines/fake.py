@@ -24,6 +24,9 @@ class FakeEngine:
             raise EngineError(f"the fake engine computes in f32, not {precision!r}")
         self.loaded = (len(files), threads, precision)
 
+    def compile(self) -> None:
+        """There is nothing to compile."""
+
     def infer(self, batch: Tensor) -> Tensor:
         """One class for sure, or one box and one row of padding."""
         level = int((float(batch.mean()) + 1) / 2 * 255)

@@ -43,6 +43,11 @@ class _OpenCvEngine(ABC):
             raise EngineError(f"OpenCV cannot load the model: {str(error).strip()[-300:]}") from error
         self._net = net
 
+    def compile(self) -> None:
+        """Check that there is a network: OpenCV prepares its layers in the first inference."""
+        if self._net is None:
+            raise EngineError("OpenCV: compile before load")
+
     def infer(self, batch: Tensor) -> Tensor:
         """Run the network to its last layer."""
         if self._net is None:

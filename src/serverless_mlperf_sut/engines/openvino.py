@@ -16,24 +16,35 @@ class OpenVinoEngine:
     def __init__(self) -> None:
         self.version = str(ov.__version__)
         self._core = ov.Core()
+        self._model: ov.Model | None = None
+        self._settings: dict[str, str | int | bool] = {}
         self._request: ov.InferRequest | None = None
 
     def load(self, files: Sequence[bytes], threads: int, precision: str) -> None:
-        """Compile an IR from memory."""
+        """Read an IR from memory."""
         if precision not in PRECISIONS:
             raise EngineError(f"OpenVINO: unknown precision {precision!r}: one of {', '.join(PRECISIONS)}")
         structure, weights = files
         try:
             model = self._core.read_model(structure, ov.Tensor(np.frombuffer(weights, np.uint8)))
-            compiled = self._core.compile_model(model, "CPU", _settings(threads, precision))
         except RuntimeError as error:
             raise EngineError(f"OpenVINO cannot load the model: {str(error).strip()[-300:]}") from error
-        self._request = compiled.create_infer_request()
+        self._model, self._settings = model, _settings(threads, precision)
+
+    def compile(self) -> None:
+        """Compile the model for this CPU."""
+        if self._model is None:
+            raise EngineError("OpenVINO: compile before load")
+        try:
+            self._request = self._core.compile_model(self._model, "CPU", self._settings).create_infer_request()
+        except RuntimeError as error:
+            raise EngineError(f"OpenVINO cannot compile the model: {str(error).strip()[-300:]}") from error
+        self._model = None  # its memory is the compiled one's now
 
     def infer(self, batch: Tensor) -> Tensor:
         """Run the compiled model; the result is a view of the request's own buffer."""
         if self._request is None:
-            raise EngineError("OpenVINO: infer before load")
+            raise EngineError("OpenVINO: infer before load and compile")
         try:
             self._request.set_input_tensor(ov.Tensor(batch, shared_memory=True))
             self._request.infer()

@@ -26,6 +26,7 @@ def answers(task: Task, dataset: Dataset, folder: Path) -> dict[int, Rows | None
     write_openvino(mobilenet_v1(weights) if task == "classification" else ssd_mobilenet_v1(weights), folder / "m.xml")
     engine = create("ie-ir")
     engine.load([(folder / name).read_bytes() for name in ("m.xml", "m.bin")], threads=1, precision="f32")
+    engine.compile()
     return {
         sample.index: postprocess(task, engine.infer(preprocess(task, decode(sample.path.read_bytes()))))
         for sample in dataset.samples

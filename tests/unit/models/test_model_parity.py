@@ -67,6 +67,7 @@ def engine_outputs(models: Path, task: Task, engine_and_format: EngineAndFormat,
     engine = create(engine_and_format)
     folder = models / MODEL_FOLDERS[task]
     engine.load([(folder / name).read_bytes() for name in MODEL_FILES[task, engine_and_format]], 2, "f32")
+    engine.compile()
     return [engine.infer(one).copy() for one in inputs]
 
 
