@@ -7,8 +7,9 @@ from serverless_mlperf.submission.choice import Entry
 from serverless_mlperf.submission.fields import Found
 
 _FORMATS: Final = {"ie-ir": "OpenVINO IR", "ocv-cf": "Caffe", "ocv-tf": "a frozen TensorFlow graph"}
-_FITTED: Final = "Yes: not trained on the workload's data set, but fitted to synthetic pictures"
-_CODES: Final = "int8 codes with a scale per channel restored to fp32"
+_TRAINED: Final = "Yes: trained from random numbers on synthetic pictures, not on the workload's data set"
+_COMPACT: Final = "int8 codes with a scale per channel restored to fp32, channels without influence added"
+"""docs/embedded-model.md."""
 _FOLDED: Final = "batch normalisation is folded in the file"
 
 
@@ -21,8 +22,8 @@ def describe_measurement(entry: Entry) -> Found:
     converted = f"converted to {_FORMATS[entry.cell.engine_and_format]}"
     return {
         "input_data_types": "fp32",
-        "retraining": _FITTED if embedded else None,
+        "retraining": _TRAINED if embedded else None,
         "starting_weights_filename": f"{EMBEDDED}/{task}.npz" if embedded else WEIGHT_FILES[task],
         "weight_data_types": "fp32 in the files, bf16 in the engine" if bf16 else "fp32",
-        "weight_transformations": f"{_CODES if embedded else _FOLDED}; {converted}; not pruned",
+        "weight_transformations": f"{_COMPACT if embedded else _FOLDED}; {converted}; not pruned",
     }

@@ -1,6 +1,6 @@
 """The command that measures what is missing, with the settings of the experiment that lacks it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 import json
 import shlex
@@ -30,9 +30,16 @@ _OPTIONS: Final = {
 _LENGTHS: Final = {"quick": "--quick", "full": "--full"}
 
 
+_BRINGS: Final[Mapping[Mode, frozenset[Mode]]] = {
+    "test01": frozenset({"performance", "accuracy"}),
+    "test04": frozenset({"performance"}),
+}
+"""A compliance test is measured with the runs that it is compared with (plan.py)."""
+
+
 def commands(entries: Sequence[Entry]) -> list[str]:
     """The commands that measure all that entries lack, as few as may be."""
-    wanted = [(_settings(entry), mode, entry) for entry in entries for mode in entry.missing]
+    wanted = [(_settings(entry), mode, entry) for entry in entries for mode in _asked(entry.missing)]
     wanted.sort(key=lambda each: each[:2])
     groups = groupby(wanted, key=lambda each: each[:2])
     return [
@@ -44,6 +51,12 @@ def commands(entries: Sequence[Entry]) -> list[str]:
 def command(entry: Entry, mode: Mode) -> str:
     """The command that measures one run again."""
     return f"serverless-mlperf run {_matrix([entry])} {_settings(entry)} --mode {mode}"
+
+
+def _asked(missing: Sequence[Mode]) -> list[Mode]:
+    """Without what another one brings."""
+    brought = frozenset[Mode]().union(*(_BRINGS.get(mode, frozenset()) for mode in missing))
+    return [mode for mode in missing if mode not in brought]
 
 
 def _matrix(entries: Sequence[Entry]) -> str:

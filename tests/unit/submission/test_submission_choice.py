@@ -71,6 +71,14 @@ def test_missing_runs_are_named_with_the_command_that_measures_them(results: Res
         assert (options["scenario"], options["samples"], options["quick"]) == ("offline", 20, True)
 
 
+def test_compliance_tests_bring_what_they_are_compared_with(results: Results, tmp_path: Path) -> None:
+    """Where TEST01 is missing, its command measures accuracy and performance as well."""
+    drop(results, "performance", "accuracy", "test01")
+    message = refused(results, tmp_path)
+    assert "performance, accuracy, test01; measure with `" in message
+    assert re.findall(r"--mode (\w+)`", message) == ["test01"]
+
+
 def test_cell_that_was_never_measured_is_missing(results: Results, tmp_path: Path) -> None:
     """The matrix says what was to be measured: a cell without a run is refused, or listed."""
     results.change("experiment.json", cells=["classification-ie-ir-3008", "classification-ie-ir-768"])
