@@ -75,9 +75,8 @@ def shell(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     )
     yield process
     assert process.stdin is not None
-    process.stdin.write("kill -INT $(jobs -p) 2>/dev/null; wait\n")
-    process.stdin.close()
-    process.wait(DEADLINE_S)
+    process.stdin.write("kill -INT $(jobs -p) 2>/dev/null; wait\nexit\n")
+    process.communicate(timeout=DEADLINE_S)
 
 
 def run(shell: subprocess.Popen[str], command: str) -> tuple[int, str]:
