@@ -40,8 +40,8 @@ def run_experiment(config: ExperimentConfig, console: Console) -> int:
             environment = {**describe_client(), **preparation.digests()}
         cells = [cell.name for cell in config.cells]
         folder = ResultsFolder.create(config.output, stored_settings(config), cells, environment)
-        console.print(f"results: {folder.path}", markup=False)
         with _told_at_a_cut(folder, console):
+            console.print(f"results: {folder.path}", markup=False)
             return report(folder, _measured(config, preparation, folder, console), console)
 
 
@@ -54,8 +54,8 @@ def resume_experiment(path: Path | None, given: Mapping[str, Any], console: Cons
     with host_lock():
         folder = open_folder(path, given)
         config = resumed_config(folder, given)
-        console.print(f"resumed: {_progress(folder)}", markup=False)
         with _told_at_a_cut(folder, console):
+            console.print(f"resumed: {_progress(folder)}", markup=False)
             failures: Mapping[str, str] = {}
             if any(folder.missing(cell) for cell in folder.cells):
                 failures = _measured(config, _prepared_again(config, folder, console), folder, console)

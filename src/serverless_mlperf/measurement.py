@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 import uuid
 
-from serverless_mlperf.calibration import calibrate, wait_until_quiet
+from serverless_mlperf.calibration import Calibration, calibrate, wait_until_quiet
 from serverless_mlperf.config import ExperimentConfig
 from serverless_mlperf.datasets.base import Dataset
 from serverless_mlperf.errors import RunError
 from serverless_mlperf.mlperf.agreement import checked
-from serverless_mlperf.mlperf.launch import run_process
+from serverless_mlperf.mlperf.launch import check_lifeline, run_process
 from serverless_mlperf.mlperf.length import Length, length_of
 from serverless_mlperf.mlperf.single import ask_once
 from serverless_mlperf.mlperf.spec import LOAD_SHARE, SAMPLES_PER_QUERY, DriverResult, RunSpec, Scenario
@@ -49,7 +49,7 @@ def measure_run(
     """
     dataset, reference = preparation.datasets[cell.task], preparation.references.get(cell.task)
     on_event({"event": "calibrate"})
-    before = wait_until_quiet()
+    before = wait_until_quiet(measure=_watched_calibration(platform.lifeline))
     driver = _run(_spec(config, cell, plan, dataset, target, folder), platform, on_event)
     after = calibrate()
     reports, usage = platform.observe(target, *_window(tuple(read_records(folder / "queries.jsonl"))))
@@ -87,6 +87,16 @@ def measure_cold_start(
         raise RunError(f"cold start of {target.function_name}: its first invocation found it warm; measure again")
     reports, _ = platform.observe(target, 0, 0)
     return _with_report(record, {report.request_id: report for report in reports}.get(record.request_id or ""))
+
+
+def _watched_calibration(lifeline: int | None) -> Callable[[float], Calibration]:
+    """Calibrate as long as there is something to measure: a busy host is waited for."""
+
+    def measure(seconds: float) -> Calibration:
+        check_lifeline(lifeline)
+        return calibrate(seconds)
+
+    return measure
 
 
 def _run(spec: RunSpec, platform: Platform, on_event: OnEvent) -> DriverResult:

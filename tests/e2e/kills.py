@@ -130,6 +130,13 @@ def read_until(process: "subprocess.Popen[str]", *parts: str) -> str:
     raise AssertionError(f"{parts} never came: {seen}")
 
 
+def finish(process: "subprocess.Popen[str]", deadline_s: float = 600) -> str:
+    """Read what is left and wait for the end. Not `communicate`, which loses what has been read ahead."""
+    rest = "".join(line for line, _ in read_rest(process, deadline_s))
+    process.wait()
+    return rest
+
+
 def find(client: int, victim: str) -> int:
     """A process of the experiment, waited for; the last one where there are several."""
     end = time.monotonic() + 60

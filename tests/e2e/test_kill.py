@@ -20,6 +20,7 @@ from kills import (
     descendants,
     disturb,
     experiment,
+    finish,
     moments,
     read_until,
     table,
@@ -126,7 +127,7 @@ def test_preparation_that_was_killed_is_begun_again(
     with experiment(*CELLS, "--output", str(tmp_path / "results")) as process:
         read_until(process, "results:")
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=10)
+        finish(process, 10)
     assert list(temporary.iterdir()) == []
     assert not marked(cache)
 

@@ -58,6 +58,12 @@ def run_process(
         raise _failure(spec, status, _tail(errors))
 
 
+def check_lifeline(lifeline: int | None) -> None:
+    """Raise CutOffError when the platform is gone: its lifeline is readable."""
+    if lifeline is not None and select.select([lifeline], [], [], 0)[0]:
+        raise CutOffError("the platform ended while the run was under way")
+
+
 def _hand_over(process: subprocess.Popen[bytes], spec: RunSpec) -> None:
     """Write the spec; stdin stays open, its end tells the process that we are gone."""
     assert process.stdin is not None  # noqa: S101 - a pipe was asked for
@@ -79,8 +85,7 @@ def _follow(
         if not ready:
             on_silence()
             continue
-        if lifeline in ready:
-            raise CutOffError("the platform ended while the run was under way")
+        check_lifeline(lifeline)
         chunk = os.read(output, _CHUNK_BYTES)
         if not chunk:
             return
