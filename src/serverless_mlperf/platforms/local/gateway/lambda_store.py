@@ -51,8 +51,13 @@ class ZipFolder:
         path = self._folder / f"{sha256}.zip"
         if not path.exists():
             partial = path.with_suffix(f".{uuid.uuid4().hex}")
-            partial.write_bytes(content)
-            partial.replace(path)
+            try:
+                partial.write_bytes(content)
+                partial.replace(path)
+            except OSError as error:
+                partial.unlink(missing_ok=True)
+                text = f"{path}: cannot be stored ({error.strerror}); free disk space in $TMPDIR"
+                raise ApiError(500, "ServiceException", text) from error
         return StoredZip(sha256, path, len(content))
 
 
