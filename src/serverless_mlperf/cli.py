@@ -84,6 +84,10 @@ def run(  # noqa: PLR0913 - one parameter per option
     retry_invalid: Annotated[
         int | None, typer.Option("--retry-invalid", help="Further tries when a run is INVALID for a passing reason.")
     ] = None,
+    wait_for_host: Annotated[
+        int | None,
+        typer.Option("--wait-for-host", help="Seconds to wait for the host to deliver its CPU before a run."),
+    ] = None,
     weights: Weights = None,
     dataset: Annotated[
         str | None, typer.Option("--dataset", "--dataset-name", "--dataset_name", help="imagenet, coco, synthetic")
@@ -132,6 +136,7 @@ def run(  # noqa: PLR0913 - one parameter per option
         "cold": cold,
         "repeat": repeat,
         "retry_invalid": retry_invalid,
+        "wait_for_host_s": wait_for_host,
         "weights": weights,
         "dataset": dataset,
         "input_dataset": input_dataset,

@@ -74,6 +74,8 @@ class ExperimentConfig(BaseModel):
     """Runs per cell."""
     retry_invalid: Count = Field(2, ge=0, le=10)
     """Further tries of a run that is INVALID for a passing reason."""
+    wait_for_host_s: Count = Field(30, ge=0, le=3600)
+    """How long to wait, before a run, for the host to deliver its CPU; the run is measured anyway, and marked."""
     weights: AnyPath | None = None
     """Folder of trained weights (.npz); None: the embedded weights for the synthetic data set."""
     dataset: Literal["imagenet", "coco", "synthetic"] = "synthetic"

@@ -49,7 +49,7 @@ def measure_run(
     """
     dataset, reference = preparation.datasets[cell.task], preparation.references.get(cell.task)
     on_event({"event": "calibrate"})
-    before = wait_until_quiet(measure=_watched_calibration(platform.lifeline))
+    before = wait_until_quiet(config.wait_for_host_s, measure=_watched_calibration(platform.lifeline))
     driver = _run(_spec(config, cell, plan, dataset, target, folder), platform, on_event)
     after = calibrate()
     reports, usage = platform.observe(target, *_window(tuple(read_records(folder / "queries.jsonl"))))

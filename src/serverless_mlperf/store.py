@@ -1,6 +1,7 @@
 """The results folder: made once, written whole or not at all, readable after any interruption."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import count, takewhile
@@ -138,11 +139,15 @@ class ResultsFolder:
         return checked_config(self.settings, str(self.path / EXPERIMENT))
 
     def mark_unfinished(self, reason: str) -> None:
-        """Say in every folder of a try without result that it does not count, and why."""
+        """Say in every folder of a try without result that it does not count, and why.
+
+        For people to read: where a full disk takes no note, the try has no result all the same.
+        """
         for cell in self.cells:
             for each in self.tries(cell):
                 if each.result is None:
-                    mark_unfinished(each.folder, reason)
+                    with suppress(HostError):
+                        mark_unfinished(each.folder, reason)
 
     def _runs(self) -> range:
         return range(1, self.repeat + 1)

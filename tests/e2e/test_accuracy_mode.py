@@ -26,7 +26,18 @@ from serverless_mlperf_sut.postprocess import postprocess
 from serverless_mlperf_sut.protocol import MODEL_FILES, MODEL_FOLDERS
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
-SMALL = ("--engine_and_format", "ie-ir", "--memory", "3008", "--retry-invalid", "0", "--mode", "accuracy")
+SMALL = (
+    "--engine_and_format",
+    "ie-ir",
+    "--memory",
+    "3008",
+    "--retry-invalid",
+    "0",
+    "--wait-for-host",
+    "0",
+    "--mode",
+    "accuracy",
+)
 
 
 def run(output: Path, *arguments: str) -> tuple[Path, str]:

@@ -28,7 +28,7 @@ def test_failed_retirement_loses_no_result(tmp_path: Path) -> None:
     config = load_config(
         None,
         {"tasks": ["classification"], "engine_and_formats": ["ie-ir"], "memory_mib": [1769, 3008], "samples": 8,
-         "queries": 4, "retry_invalid": 0, "output": tmp_path},
+         "queries": 4, "retry_invalid": 0, "wait_for_host_s": 0, "output": tmp_path},
     )  # fmt: skip
     preparation = prepare(config, lambda _: None)
     names = [cell.name for cell in config.cells]

@@ -10,7 +10,7 @@ from full_disk import fill, large_disk
 
 COMMAND = [sys.executable, "-m", "serverless_mlperf", "run"]
 SMALL = ["--cv_task", "classification", "--engine_and_format", "ie-ir", "--samples", "4", "--queries", "4"]
-ONCE = ["--memory", "1536", "--memory", "3008", "--concurrency", "1", "--retry-invalid", "0"]
+ONCE = ["--memory", "1536", "--memory", "3008", "--concurrency", "1", "--retry-invalid", "0", "--wait-for-host", "0"]
 FIRST, SECOND = "classification-ie-ir-1536", "classification-ie-ir-3008"
 
 

@@ -40,7 +40,9 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> tuple[ResultsFolder, str,
     """The results folder of an experiment of two cells, what it printed, and its exit status."""
     folder, printed = tmp_path_factory.mktemp("hostile"), io.StringIO()
     options = {"engine_and_formats": ["ie-ir"], "memory_mib": [1536], "samples": 8, "queries": 12}
-    config: ExperimentConfig = load_config(None, {**options, "concurrency": 1, "retry_invalid": 0, "output": folder})
+    config: ExperimentConfig = load_config(
+        None, {**options, "concurrency": 1, "retry_invalid": 0, "wait_for_host_s": 0, "output": folder}
+    )
     console = Console(file=printed, soft_wrap=True)
     made = prepare(config, console.print)
     preparation = Altered(**{field.name: getattr(made, field.name) for field in fields(made)})

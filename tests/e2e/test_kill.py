@@ -88,7 +88,7 @@ def test_killed_experiment_is_resumed_to_the_undisturbed_table(
         # The client lives on: a server, a controller or a LoadGen costs one try, an environment the queries it held.
         assert disturbed.status in {0, 1}, disturbed.printed
         assert set(before) <= {"valid", "invalid"}, disturbed.printed
-    resumed = resume_or_run("--resume", str(path), "--retry-invalid", "0")
+    resumed = resume_or_run("--resume", str(path), "--retry-invalid", "0", "--wait-for-host", "0")
     assert resumed.returncode == 0, resumed.stdout
     assert "Traceback" not in resumed.stdout
     folder = ResultsFolder.open(path)

@@ -24,7 +24,9 @@ def run(*arguments: str, timeout_s: float = 180) -> subprocess.CompletedProcess[
 def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The results folder of one measured cell, and what the command printed."""
     output = tmp_path_factory.mktemp("results")
-    done = run("run", *SMALL, "--queries", "12", "--retry-invalid", "0", "--output", str(output))
+    done = run(
+        "run", *SMALL, "--queries", "12", "--retry-invalid", "0", "--wait-for-host", "0", "--output", str(output)
+    )
     assert done.returncode == 0, done.stderr + done.stdout
     (folder,) = output.iterdir()
     return folder, done.stdout

@@ -102,7 +102,7 @@ def test_only_what_was_cut_off_is_measured(folder: Path) -> None:
     (cut / "records.jsonl").write_bytes((cut / "records.jsonl").read_bytes()[:-20])
     kept = {path: path.read_bytes() for path in folder.glob("cells/*/*/summary.json")}
     assert len(kept) == 3
-    done = run(str(folder), "--resume", "--retry-invalid", "0")
+    done = run(str(folder), "--resume", "--retry-invalid", "0", "--wait-for-host", "0")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "resumed: 1 of 2 cells are measured" in done.stdout
     assert "[1/1] classification-ie-ir-1769: deploying" in done.stdout
@@ -119,7 +119,7 @@ def test_invalid_runs_are_measured_again(folder: Path) -> None:
     """An INVALID run counts until a new try of it is whole, and is one of its tries."""
     verdict = folder / "cells" / CELLS[0].name / "run-1" / "validity.json"
     write_json(verdict, {**json.loads(verdict.read_text()), "verdict": "INVALID"})
-    done = run("--resume", str(folder), "--retry-invalid", "0")
+    done = run("--resume", str(folder), "--retry-invalid", "0", "--wait-for-host", "0")
     assert done.returncode == 0, done.stdout + done.stderr
     results = ResultsFolder.open(folder).results()
     assert [(r.memory_mib, r.run, r.tries) for r in results] == [(3008, 1, 2), (3008, 2, 1), (1769, 1, 1), (1769, 2, 1)]

@@ -20,7 +20,20 @@ def test_measured_results_become_a_submission(tmp_path: Path) -> None:
     folders = []
     for mode in ("performance", "accuracy"):
         output = tmp_path / mode
-        done = run("run", *CELL, "--queries", "12", "--mode", mode, "--retry-invalid", "0", "--output", str(output))
+        done = run(
+            "run",
+            *CELL,
+            "--queries",
+            "12",
+            "--mode",
+            mode,
+            "--retry-invalid",
+            "0",
+            "--wait-for-host",
+            "0",
+            "--output",
+            str(output),
+        )
         assert done.returncode == 0, done.stderr + done.stdout
         folders += [str(path) for path in output.iterdir()]
     fields = [word for field in GIVEN for word in ("--field", field)]
