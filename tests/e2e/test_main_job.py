@@ -87,7 +87,17 @@ def test_synthetic_answers_are_mostly_right(measured: tuple[Path, str]) -> None:
 @pytest.mark.parametrize("presses", [1, 2])
 def test_ctrl_c_ends_everything(tmp_path: Path, presses: int) -> None:
     """Ctrl-C, once or twice, ends with status 130 and says what is done; no process is left."""
-    command = [*COMMAND, "run", *SMALL, "--queries", "2000", "--output", str(tmp_path / "results")]
+    command = [
+        *COMMAND,
+        "run",
+        *SMALL,
+        "--queries",
+        "2000",
+        "--wait-for-host",
+        "0",
+        "--output",
+        str(tmp_path / "results"),
+    ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     wait_for(lambda: any(tmp_path.glob("results/*/cells/*/run-1/loadgen/*")), 90)
     family = descendants(process.pid)
