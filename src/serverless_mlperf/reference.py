@@ -16,7 +16,6 @@ import hashlib
 from importlib.metadata import version
 from importlib.resources import files
 import json
-import os
 from pathlib import Path
 import subprocess
 import sys
@@ -29,7 +28,7 @@ from serverless_mlperf.cache import cache_section, is_ours
 from serverless_mlperf.datasets.base import Dataset
 from serverless_mlperf.errors import DatasetError, RunError
 from serverless_mlperf.models.build import ONNX_FILES, ModelSet
-from serverless_mlperf.owner import PREFIX, own_folder, this_process
+from serverless_mlperf.owner import this_process
 from serverless_mlperf_sut.protocol import MODEL_FOLDERS
 
 Say = Callable[[str], None]
@@ -106,19 +105,11 @@ def _keep(path: Path, inputs: Mapping[str, str], answers: list[str]) -> None:
 def _computed(model: Path, dataset: Dataset, say: Say) -> list[str]:
     """Answers in hex, from the process; whatever ends this, ends the process."""
     images = [str(sample.path) for sample in dataset.samples]
-    with (
-        tempfile.TemporaryFile("w+") as request,
-        tempfile.TemporaryFile("w+") as errors,
-        own_folder(PREFIX) as scratch,
-    ):
+    with tempfile.TemporaryFile("w+") as request, tempfile.TemporaryFile("w+") as errors:
         json.dump({"task": dataset.task, "model": str(model), "images": images}, request)
         request.seek(0)
         command = [sys.executable, "-P", "-m", "serverless_mlperf.reference_process"]
-        # ONNX Runtime writes a file of its own (.ses) into the folder for temporary files, and leaves it there.
-        environment = {**os.environ, "TMPDIR": str(scratch)}
-        process = subprocess.Popen(
-            command, stdin=request, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment
-        )
+        process = subprocess.Popen(command, stdin=request, stdout=subprocess.PIPE, stderr=errors, text=True)
         try:
             answers = list(_followed(process, len(images), say))
             status = process.wait()

@@ -132,7 +132,7 @@ def test_process_that_fails_is_a_run_error(models: ModelSet, tmp_path: Path) -> 
 def test_interrupt_ends_the_process(models: ModelSet, tmp_path: Path) -> None:
     """Whatever stops the caller stops the process too; the session's end checks that none is left."""
     dataset = pictures("classification", tmp_path)
-    samples = tuple(replace(dataset.samples[n % COUNT], index=n, key=str(n)) for n in range(50_000))
+    samples = tuple(replace(dataset.samples[n % COUNT], index=n, key=f"synthetic/{n}.jpg") for n in range(50_000))
 
     def interrupt(line: str) -> None:
         if " of " in line:
