@@ -19,6 +19,8 @@ settings.register_profile("thorough", max_examples=5_000, deadline=None)
 if profile := os.environ.get("HYPOTHESIS_PROFILE"):
     settings.load_profile(profile)
 
+# ONNX Runtime reads it when it is imported, which test modules do.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 MARK = "SERVERLESS_MLPERF_TEST_SESSION"
 
 

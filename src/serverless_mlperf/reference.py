@@ -16,6 +16,7 @@ import hashlib
 from importlib.metadata import version
 from importlib.resources import files
 import json
+import os
 from pathlib import Path
 import subprocess
 import sys
@@ -42,6 +43,8 @@ _SOURCES: Final = (
     ("serverless_mlperf_sut", "postprocess.py"),
 )
 """What turns images into answers, beside the model."""
+_QUIET: Final = {"ORT_DISABLE_TELEMETRY": "1"}
+"""Without it ONNX Runtime 1.32 reports its use to its maker, and leaves a session file among the temporary ones."""
 _TOOLS: Final = ("onnxruntime", "numpy", "pillow")
 
 
@@ -109,7 +112,9 @@ def _computed(model: Path, dataset: Dataset, say: Say) -> list[str]:
         json.dump({"task": dataset.task, "model": str(model), "images": images}, request)
         request.seek(0)
         command = [sys.executable, "-P", "-m", "serverless_mlperf.reference_process"]
-        process = subprocess.Popen(command, stdin=request, stdout=subprocess.PIPE, stderr=errors, text=True)
+        process = subprocess.Popen(
+            command, stdin=request, stdout=subprocess.PIPE, stderr=errors, text=True, env={**os.environ, **_QUIET}
+        )
         try:
             answers = list(_followed(process, len(images), say))
             status = process.wait()

@@ -67,6 +67,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for each in (folder, *folder.parents[:3]):
         each.chmod(0o755)
     monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)  # it is for the command to see to that
     monkeypatch.setattr(tempfile, "tempdir", None)  # asked for again
     return folder
 
