@@ -67,7 +67,7 @@ OPTIONS = [
     (["--precision", "bf16"], "precision bf16 is only for ie-ir: add --engine_and_format ie-ir"),
     (["--dataset", "coco"], "data set coco needs its folder: add --input_dataset DIR"),
     (["--platform", "aws"], "platform: Input should be 'local', not 'aws'"),
-    (["--scenario", ""], "scenario: Input should be 'offline', not ''"),
+    (["--scenario", ""], "scenario: Input should be 'single-stream', 'multi-stream', 'server' or 'offline', not ''"),
     (["--bucket_name", "no_bucket"], "bucket_name: String should match pattern"),
     (["--bucket_name", "two\nlines"], "bucket_name: String should match pattern"),
     (["--output", "/dev/null"], "/dev/null: /dev/null is a file, not a folder; choose another --output"),

@@ -18,4 +18,4 @@ def test_report_fills_what_the_result_did_not_tell() -> None:
 def test_what_came_with_the_result_stays() -> None:
     """The response of a synchronous invocation carried the same line already."""
     told = _with_report(RECORD, Report("q", 1.0, 2, None, 512, 3))
-    assert _with_report(told, REPORT) is told
+    assert _with_report(told, REPORT) == told

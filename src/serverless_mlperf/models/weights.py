@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serverless_mlperf.errors import ModelError
-from serverless_mlperf.models.architecture import Array, ConvShape, conv_shapes, expected_shapes
+from serverless_mlperf.models.architecture import Array, conv_shapes, expected_shapes
 from serverless_mlperf.models.compact import restored_bias, restored_kernel
 from serverless_mlperf.workloads import Task
 
@@ -54,8 +54,9 @@ def parse_weights(content: bytes, task: Task, where: str, *, compact: bool = Fal
     stored = _stored_arrays(content, where, expected_shapes(task))
     weights = {}
     for conv in conv_shapes(task):
-        kernel, bias = _compact(stored, conv, where) if compact else _plain(stored, conv, where)
+        kernel = restored_kernel(stored, conv, where) if compact else _plain(stored, conv.weights_name, where)
         weights[conv.weights_name] = _checked(kernel, conv.weights_shape, f"{where}: {conv.weights_name}")
+        bias = restored_bias(stored, conv) if compact else _plain(stored, conv.bias_name, where)
         weights[conv.bias_name] = _checked(bias, (conv.out_channels,), f"{where}: {conv.bias_name}")
     return weights
 
@@ -124,15 +125,10 @@ def _check_members(members: Iterable[zipfile.ZipInfo], wanted: Mapping[str, tupl
             )
 
 
-def _plain(stored: Mapping[str, NDArray[Any]], conv: ConvShape, where: str) -> tuple[NDArray[Any], NDArray[Any]]:
-    for name in (conv.weights_name, conv.bias_name):
-        if name not in stored:
-            raise ModelError(f"{where}: array {name} is missing; the weights must be those of the full 1.0 network")
-    return stored[conv.weights_name], stored[conv.bias_name]
-
-
-def _compact(stored: Mapping[str, NDArray[Any]], conv: ConvShape, where: str) -> tuple[NDArray[Any], NDArray[Any]]:
-    return restored_kernel(stored, conv, where), restored_bias(stored, conv)
+def _plain(stored: Mapping[str, NDArray[Any]], name: str, where: str) -> NDArray[Any]:
+    if name not in stored:
+        raise ModelError(f"{where}: array {name} is missing; the weights must be those of the full 1.0 network")
+    return stored[name]
 
 
 def _checked(array: NDArray[Any], shape: tuple[int, ...], where: str) -> Array:

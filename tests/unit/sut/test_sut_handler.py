@@ -187,7 +187,9 @@ def test_function_serves_an_event(store: Store) -> None:
     assert set(store.objects) == {"coco/1.jpg", "output/c/r-00000001.json", "completed/c/r-00000001.json"}
     written = json.loads(store.objects["output/c/r-00000001.json"])
     assert written["result"] == direct["result"]
-    assert set(written["sut"]["init"]["phases_ns"]) == {"imports", "fetch_model", "load_model", "first_inference"}
+    assert set(written["sut"]["init"]["phases_ns"]) == {
+        *("imports", "fetch_model", "verify_model", "load_model", "compile", "first_inference")
+    }
     assert (written["sut"]["cold"], direct["sut"]["cold"]) == (True, False)
     assert direct["sut"]["previous_deliver"]["request_id"] == "id-0"
 

@@ -76,7 +76,7 @@ def test_report_says_why_nothing_was_started(tmp_path: Path) -> None:
             running.submit_event(spec, b"{}")
             (report,) = await _reports(running, 1)
             assert (report["status"], report["error_type"], report["billed_ms"]) == ("error", "PackageError", 0)
-            assert "probe.zip: cannot be unpacked" in report["error_message"]
+            assert "probe.zip: is not the package of digest" in report["error_message"]
             with pytest.raises(BenchmarkError, match=r"probe\.zip"):
                 await running.invoke(spec, b"{}")
 
