@@ -38,6 +38,7 @@ SERVER_QUERIES: Final = 10_000
 STREAM_QUERIES: Final = 5_000
 BURST: Final = 100_000
 SENDERS: Final = 256
+TEST_DEADLINE_S: Final = 300
 P50, P99 = "result_50.00_percentile_latency_ns", "result_99.00_percentile_latency_ns"
 
 
@@ -85,8 +86,10 @@ def server(folder: Path) -> dict[str, float]:
             target_qps=RATE,
             latency_bound_ms=1000,
         )
-        asyncio.run(drive(transport, settings, folder))
-        endpoint.terminate()
+        try:
+            asyncio.run(drive(transport, settings, folder))
+        finally:
+            endpoint.terminate()
     values = read_detail(folder).values
     return {"p50_above_ms": values[P50] / 1e6 - SERVICE_S * 1e3, "p99_above_ms": values[P99] / 1e6 - SERVICE_S * 1e3}
 
@@ -140,7 +143,8 @@ TESTS: Final[dict[str, Callable[[Path], dict[str, float]]]] = {
 
 def in_process(name: str) -> dict[str, float]:
     """One test in a fresh process."""
-    done = subprocess.run([sys.executable, __file__, "--test", name], check=True, capture_output=True, text=True)
+    command = [sys.executable, __file__, "--test", name]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=TEST_DEADLINE_S)
     made: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return made
 

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 import os
 from pathlib import Path
 import re
+import signal
 import socket
 import subprocess
 import sys
+from threading import Timer
 
 import pytest
 
@@ -80,7 +82,8 @@ def shell(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     )
     yield process
     assert process.stdin is not None
-    process.stdin.write("kill -INT $(jobs -p) 2>/dev/null; wait\nexit\n")
+    if process.poll() is None:
+        process.stdin.write("kill -INT $(jobs -p) 2>/dev/null; wait\nexit\n")
     process.communicate(timeout=DEADLINE_S)
 
 
@@ -91,11 +94,16 @@ def run(shell: subprocess.Popen[str], command: str) -> tuple[int, str]:
     shell.stdin.write(f"{command}\necho '=== '$?\n")
     shell.stdin.flush()
     printed = ""
-    for line in shell.stdout:
-        if line.startswith("=== "):
-            return int(line.split()[1]), printed
-        printed += line
-    raise AssertionError(f"the shell ended in {command}: {printed}")
+    watchdog = Timer(DEADLINE_S, os.killpg, (shell.pid, signal.SIGKILL))
+    watchdog.start()
+    try:
+        for line in shell.stdout:
+            if line.startswith("=== "):
+                return int(line.split()[1]), printed
+            printed += line
+    finally:
+        watchdog.cancel()
+    raise AssertionError(f"the shell ended in {command}, or it took more than {DEADLINE_S} s: {printed}")
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -111,7 +119,8 @@ def test_commands_of_a_page(page: str, shell: subprocess.Popen[str]) -> None:
         assert status == 0, f"{command}\n{printed}"
         assert "Traceback" not in printed
         if here.endswith("&"):
-            run(shell, f"until (exec 3<>/dev/tcp/127.0.0.1/{port}) 2>/dev/null; do :; done")
+            listens = f"until (exec 3<>/dev/tcp/127.0.0.1/{port}) 2>/dev/null; do sleep 0.1; done"
+            assert run(shell, f"timeout 60 bash -c '{listens}'") == (0, ""), f"{command}: nobody listens"
 
 
 def test_reference_is_what_the_commands_say() -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+from kills import descendants, wait_until_gone
 import pytest
 
 COMMAND = [sys.executable, "-m", "serverless_mlperf"]
@@ -107,7 +108,7 @@ def test_ctrl_c_ends_everything(tmp_path: Path, presses: int) -> None:
     printed, _ = process.communicate(timeout=10)
     assert process.returncode == 130, printed
     assert "0 of 1 cells are measured" in printed
-    wait_for(lambda: not any(alive(pid) for pid in family), 5)
+    wait_until_gone(family, 5)
 
 
 @pytest.mark.parametrize(
@@ -141,26 +142,3 @@ def wait_for(condition: object, deadline_s: float) -> None:
     while not condition():
         assert time.monotonic() < end, "the condition did not come true in time"
         signal.sigtimedwait([], 0.05)
-
-
-def alive(pid: int) -> bool:
-    """Whether a process exists and is no zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def descendants(pid: int) -> set[int]:
-    """All processes below one, by their parents."""
-    parents = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parents[int(stat.parent.name)] = int(stat.read_text().rsplit(")", 1)[1].split()[1])
-        except OSError:
-            continue  # ended meanwhile
-    found, new = set[int](), {pid}
-    while new:
-        new = {child for child, parent in parents.items() if parent in new}
-        found |= new
-    return found
