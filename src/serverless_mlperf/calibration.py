@@ -70,7 +70,7 @@ def wait_until_quiet(
         calibration = measure(seconds)
         if calibration.ok or time.monotonic() >= give_up:
             return calibration
-        time.sleep(PAUSE_S)
+        time.sleep(PAUSE_S)  # what is waited for is the host: it tells nobody when it has time
 
 
 def _spinner(seconds: float) -> subprocess.Popen[str]:

@@ -57,7 +57,7 @@ class LocalPlatform:
     def __enter__(self) -> Self:
         try:
             self._running()
-        except BaseException:
+        except BaseException:  # also Ctrl-C: `__exit__` is not called for a block never entered
             self._stop()
             raise
         return self

@@ -46,7 +46,7 @@ class Runtime:
     """An interpreter and a runtime folder that the sandbox's user can read."""
 
     python: Path
-    library_dir: Path | None
+    libpython_dir: Path | None
     """Where a shared libpython lies, if it has been copied."""
     site_dir: Path
     copied: bool
@@ -61,8 +61,8 @@ async def prepare_runtime(uid: int) -> Runtime:
     if done.status:
         raise HostError(done.reason or f"runtime of the environments: making it ended with status {done.status}")
     sys.stderr.write(done.stderr)
-    python, library, site, copied = json.loads(done.stdout)
-    return Runtime(Path(python), Path(library) if library else None, Path(site), copied)
+    python, libpython, site, copied = json.loads(done.stdout)
+    return Runtime(Path(python), Path(libpython) if libpython else None, Path(site), copied)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -73,8 +73,8 @@ def main(arguments: Sequence[str]) -> int:
     except HostError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    library = str(made.library_dir) if made.library_dir else None
-    sys.stdout.write(json.dumps((str(made.python), library, str(made.site_dir), made.copied)))
+    libpython = str(made.libpython_dir) if made.libpython_dir else None
+    sys.stdout.write(json.dumps((str(made.python), libpython, str(made.site_dir), made.copied)))
     return 0
 
 

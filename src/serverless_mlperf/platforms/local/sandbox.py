@@ -127,7 +127,7 @@ def _module_path(code: Code, layers: list[Path], runtime: Runtime) -> str:
 
 
 def _library_path(code: Code, layers: list[Path], runtime: Runtime) -> str:
-    candidates = [runtime.library_dir, code.task_root / "lib", *(layer / "lib" for layer in layers)]
+    candidates = [runtime.libpython_dir, code.task_root / "lib", *(layer / "lib" for layer in layers)]
     return ":".join(str(path) for path in candidates if path is not None and path.is_dir())
 
 

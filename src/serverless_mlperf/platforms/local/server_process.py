@@ -31,7 +31,7 @@ class ServerProcess:
         try:
             self.lifeline = os.pidfd_open(self._process.pid)
             self.endpoint_url = f"http://127.0.0.1:{self._ready_port()}"
-        except BaseException:
+        except BaseException:  # also Ctrl-C: nobody else holds the process yet
             self.stop()
             raise
 
