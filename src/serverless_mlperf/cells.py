@@ -7,10 +7,11 @@ from typing import Final
 
 from rich.console import Console
 
+from serverless_mlperf.calibration import calibrate, wait_until_quiet
 from serverless_mlperf.coldstart import cold_starts
 from serverless_mlperf.compliance import compliance_reasons
 from serverless_mlperf.config import ExperimentConfig
-from serverless_mlperf.errors import BenchmarkError, CutOffError, RunError
+from serverless_mlperf.errors import BenchmarkError, CutOffError
 from serverless_mlperf.host import host_cores
 from serverless_mlperf.measurement import measure_cold_start, measure_run
 from serverless_mlperf.mlperf.verdict import host_limited
@@ -96,14 +97,13 @@ class Cells:
         if not count or (folder / COLD_SUMMARY).exists():
             return
         folder.mkdir(parents=True, exist_ok=True)
+        before = wait_until_quiet(self._config.wait_for_host_s)
         records = []
         for number in range(count):
             progress.event({"event": "cold", "done": number, "total": count})
             records.append(self._cold_start(cell, folder))
+        found = cold_starts(records, before, calibrate())
         write_records(folder / "cold.jsonl", records)
-        found = cold_starts(records)
-        if found is None:
-            raise RunError(f"cell {cell.name}: none of {count} cold starts was measured; measure again (--resume)")
         write_json(folder / COLD_SUMMARY, asdict(found))
         for line in cold_lines(cell.name, found):
             self._console.print(line, markup=False, highlight=False)
@@ -166,8 +166,9 @@ class Cells:
             )
             # A later run finds the environments warm: their cold starts are those of the first one's warm-up.
             started_cold += [record for record in outcome.warmup if record.cold]
-            result = self._keep(self._judged(replace(outcome, warmup=tuple(started_cold)), step), step)
-            if not result.valid and left and outcome.validity.transient:
+            outcome = self._judged(replace(outcome, warmup=tuple(started_cold)), step)
+            result = self._keep(outcome, step)
+            if left and outcome.validity.transient:
                 progress.event({"event": "retry", "reasons": "; ".join(result.reasons)})
                 continue
             break
