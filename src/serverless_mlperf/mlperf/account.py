@@ -116,7 +116,6 @@ def make_result(  # noqa: PLR0913 - everything that is counted
         length=spec.length,
         max_in_flight=spec.max_in_flight,
         capacity_qps=capacity_qps,
-        samples_per_second=detail.values.get("result_samples_per_second"),
         handover_p99_ns=_p99([query.accepted_tick_ns - query.issued_tick_ns for query in queries]),
         send_wait_p99_ns=_send_wait_p99_ns(spec, queries),
         client_cpu_ns=driver.cpu_ns if driver else None,

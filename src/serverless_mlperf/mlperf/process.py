@@ -26,7 +26,6 @@ from serverless_mlperf.mlperf.verdict import verdict, write_validity
 from serverless_mlperf.mlperf.warmup import WarmUp
 from serverless_mlperf.platforms.base import Target
 from serverless_mlperf.transports.base import Reply
-from serverless_mlperf.transports.table import make_transport
 
 PROGRESS_S: Final = 0.25
 INTERRUPTED: Final = 130
@@ -49,16 +48,7 @@ class RunProcess:
         self._install_exits(watch_parent)
         spec = self._spec
         spec.output.mkdir(parents=True, exist_ok=True)
-        transport = make_transport(
-            spec.transport,
-            spec.target,
-            spec.samples,
-            spec.run,
-            spec.credentials,
-            spec.transport_options,
-            spec.sample_paths,
-            spec.timeout_s,
-        )
+        transport = spec.make_transport()
         try:
             await transport.open(self._deliver)
             warm_up = WarmUp(

@@ -12,7 +12,6 @@ from serverless_mlperf.mlperf.query import Query, check_sut
 from serverless_mlperf.mlperf.spec import RunSpec
 from serverless_mlperf.records import Record
 from serverless_mlperf.transports.base import Reply
-from serverless_mlperf.transports.table import make_transport
 
 SAMPLE: Final = 0
 
@@ -27,16 +26,7 @@ def ask_once(spec: RunSpec) -> Record:
 
 async def _ask(spec: RunSpec) -> Record:
     answered: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-    transport = make_transport(
-        spec.transport,
-        spec.target,
-        spec.samples,
-        spec.run,
-        spec.credentials,
-        spec.transport_options,
-        spec.sample_paths,
-        spec.timeout_s,
-    )
+    transport = spec.make_transport()
     await transport.open(lambda reply: None if answered.done() else answered.set_result(reply))
     try:
         query = _query(f"{spec.run}-00000000")

@@ -9,8 +9,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from serverless_mlperf.errors import InputError
 from serverless_mlperf.platforms.base import Target
+from serverless_mlperf.transports.base import Transport
 from serverless_mlperf.transports.sigv4 import Credentials
-from serverless_mlperf.transports.table import SYNCHRONOUS
+from serverless_mlperf.transports.table import SYNCHRONOUS, make_transport
 from serverless_mlperf.workloads import Task
 
 Scenario = Literal["SingleStream", "MultiStream", "Server", "Offline"]
@@ -99,6 +100,19 @@ class RunSpec:
         if not self.run or "/" in self.run:
             raise InputError(f"run name {self.run!r} cannot be part of an object key")
 
+    def make_transport(self) -> Transport:
+        """The transport this run's queries go through, not yet opened; raises InputError."""
+        return make_transport(
+            self.transport,
+            self.target,
+            self.samples,
+            self.run,
+            self.credentials,
+            self.transport_options,
+            self.sample_paths,
+            self.timeout_s,
+        )
+
     @property
     def sends_at_once(self) -> int:
         """Bound of the sends under way: where a send lasts until the answer, that of the queries in flight."""
@@ -146,7 +160,6 @@ class DriverResult:
     """Bound of the queries handed to the platform and not ended; None: there was none."""
     length: str | None = None
     """Why the run was as long as it was: quick, standard, full; None for a run outside of an experiment."""
-    samples_per_second: float | None = None
     handover_p99_ns: int | None = None
     """LoadGen's thread -> the client's event loop: above a few ms the client was too slow."""
     send_wait_p99_ns: int | None = None

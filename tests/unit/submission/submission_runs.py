@@ -148,7 +148,8 @@ def _result(cell: Cell, driver: DriverResult, top1: float | None) -> CellResult:
     return CellResult(
         task=cell.task, engine_and_format=cell.engine_and_format, memory_mib=cell.memory_mib,
         model_name=cell.model_name, run=1, p50_ms=2.0, p90_ms=3.0, mean_ms=2.0, stddev_ms=0.1, qps_seed=10.0,
-        qps_loadgen=driver.samples_per_second, completion_p50_ms=None, completion_p90_ms=None, files=driver.ok,
+        qps_loadgen=driver.loadgen.get("result_samples_per_second"), completion_p50_ms=None,
+        completion_p90_ms=None, files=driver.ok,
         time_difference_s=1.0, cold=0, warm=driver.ok, environments=2, init_ms=1.0, share_predicted_ms=None,
         quota_predicted_ms=None, function_cpu_ms=1.0, forward_cpu_ms=1.0, platform_cpu_ms=None, client_cpu_ms=None,
         lost=0, duplicates=0, errors=0, valid=True, tries=1, top1=top1, accuracy_samples=driver.ok, engine=ENGINE,
