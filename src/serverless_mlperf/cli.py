@@ -95,7 +95,9 @@ def run(  # noqa: PLR0913 - one parameter per option
     input_dataset: Annotated[
         Path | None, typer.Option("--input-dataset", "--input_dataset", help="Folder of the data set.")
     ] = None,
-    samples: Annotated[int | None, typer.Option(help="Images taken from the data set (performance mode).")] = None,
+    samples: Annotated[
+        int | None, typer.Option(help="Images taken from the data set; accuracy and test01 take a folder whole.")
+    ] = None,
     concurrency: Annotated[
         int | None, typer.Option(help="Environments per cell; default: what the host can run.")
     ] = None,

@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 
 from serverless_mlperf.errors import InputError
 from serverless_mlperf.mlperf.length import LengthName
-from serverless_mlperf.mlperf.spec import Mode, Scenario
+from serverless_mlperf.mlperf.spec import SAMPLES_PER_QUERY, Mode, Scenario
 from serverless_mlperf.workloads import ENGINE_AND_FORMATS, MEMORY_MIB, TASKS, WORKLOADS, Cell, EngineAndFormat, Task
 
 LAMBDA_MEMORY_MIB = (128, 10_240)
@@ -18,6 +18,8 @@ LAMBDA_MEMORY_MIB = (128, 10_240)
 
 MIN_COLD: Final = 10
 """Cold starts for a median with an interval: six are the fewest (binomial), and wide."""
+MIN_SEARCHED: Final = 459
+"""Queries from which a Server run can be VALID: LoadGen's early stopping with none over the bound."""
 SCENARIOS: Final[Mapping[str, Scenario]] = {
     "single-stream": "SingleStream",
     "multi-stream": "MultiStream",
@@ -63,7 +65,7 @@ class ExperimentConfig(BaseModel):
     """Server: mean rate of arrivals; None: half of what the environments can serve, as the warm-up shows."""
     latency_bound_ms: float = Field(1000, gt=0, le=900_000, allow_inf_nan=False)
     """Server: what the 99th percentile of latency may reach. MLPerf v0.5 has 10 ms for both networks, which a function
-    on a share of a core does not reach; a second is what a person waits without noticing it as a failure."""
+    on a share of a core does not reach: this one is ours, and in an open division one's own to choose."""
     search_capacity: bool = False
     """Server: raise the rate from run to run until the bound breaks; the last VALID rate is the capacity."""
     sweep: tuple[Annotated[Count, Field(ge=1, le=1000)], ...] = ()
@@ -82,7 +84,7 @@ class ExperimentConfig(BaseModel):
     input_dataset: AnyPath | None = None
     """Folder of the data set's images and labels; the synthetic set needs none."""
     samples: Count = Field(128, ge=1, le=100_000)
-    """Images taken from the data set in performance mode; accuracy mode takes all of a folder."""
+    """Images taken from the data set; where answers are scored (accuracy, test01) a folder is taken whole."""
     concurrency: Count | None = Field(None, ge=1, le=1000)
     """Environments per cell; None: as many as the host can run at their full share."""
     threads: Count | None = Field(None, ge=1, le=64)
@@ -132,6 +134,8 @@ class ExperimentConfig(BaseModel):
             yield "--target-qps is the rate of arrivals of --scenario server: add it, or leave the rate out"
         if self.search_capacity and (not server or self.mode != "performance" or self.target_qps is not None):
             yield "--search-capacity chooses the rates itself: --scenario server, performance mode, no --target-qps"
+        if self.search_capacity and (self.length == "quick" or (self.queries or MIN_SEARCHED) < MIN_SEARCHED):
+            yield f"--search-capacity: runs below {MIN_SEARCHED} queries are INVALID at any rate (early stopping)"
         if self.sweep and (self.scenario != "offline" or self.mode != "performance"):
             yield "--sweep bounds the queries in flight of a burst: --scenario offline, performance mode"
         if self.payload != "inline" and self.transport != "invoke":
@@ -145,6 +149,16 @@ class ExperimentConfig(BaseModel):
     def loadgen_scenario(self) -> Scenario:
         """The scenario under LoadGen's name."""
         return SCENARIOS[self.scenario]
+
+    @property
+    def takes_whole_folder(self) -> bool:
+        """Whether `samples` does not count: MLPerf scores answers to the whole of a data set."""
+        return self.mode in ("accuracy", "test01") and self.dataset != "synthetic"
+
+    @property
+    def samples_per_query(self) -> int:
+        """Samples LoadGen puts into one query, each of which is sent on its own; Offline's one query is not counted."""
+        return SAMPLES_PER_QUERY if self.loadgen_scenario == "MultiStream" else 1
 
     @property
     def cells(self) -> tuple[Cell, ...]:

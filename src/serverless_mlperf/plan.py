@@ -47,6 +47,14 @@ class Done(Protocol):
         """The verdict."""
 
 
+def runs_at_most(config: ExperimentConfig) -> tuple[Mode, ...]:
+    """Modes of all runs that one round of a cell can take: a search may end before its last rate."""
+    if config.search_capacity:
+        performance: Mode = "performance"
+        return (performance,) * len(RAMP)
+    return tuple(plan.mode for plan in _plans(config))
+
+
 def next_run(config: ExperimentConfig, done: Sequence[Done]) -> RunPlan | None:
     """The run that follows those of one round of a cell, or None when the round is complete."""
     if config.search_capacity:
@@ -56,8 +64,11 @@ def next_run(config: ExperimentConfig, done: Sequence[Done]) -> RunPlan | None:
 
 
 def settled(config: ExperimentConfig, run: Done) -> bool:
-    """Whether a run need not be measured again: it is VALID, or it is the rate at which a search broke the bound."""
-    broke = any(reason.startswith("latency_bound:") for reason in run.reasons)
+    """Whether a run need not be measured again: it is VALID, or it is the rate at which a search broke the bound.
+
+    The bound is broken when the 99th percentile is above it, or too many queries for LoadGen's confidence are.
+    """
+    broke = any(reason.startswith(("latency_bound:", "early_stopping:")) for reason in run.reasons)
     return run.valid or (config.search_capacity and broke)
 
 

@@ -11,6 +11,8 @@ from serverless_mlperf.config import ExperimentConfig
 from serverless_mlperf.errors import HostError
 from serverless_mlperf.host import available_memory_bytes
 from serverless_mlperf.mlperf.length import length_of
+from serverless_mlperf.mlperf.spec import Mode
+from serverless_mlperf.plan import runs_at_most
 from serverless_mlperf.workloads import Cell
 
 MIB: Final = 2**20
@@ -133,14 +135,27 @@ def _lacking_disk(needs: Sequence[DiskNeed], room: Room) -> Iterator[str]:
 
 
 def _results_bytes(config: ExperimentConfig, cells: int) -> int:
-    length = length_of(config.length, config.loadgen_scenario, config.queries)
-    queries = config.samples if config.mode == "accuracy" else length.queries
-    return cells * config.repeat * (1 + config.retry_invalid) * (RUN_BYTES + queries * QUERY_BYTES) + RUN_BYTES
+    tries = cells * config.repeat * (1 + config.retry_invalid)
+    return tries * sum(RUN_BYTES + _queries(config, mode) * QUERY_BYTES for mode in runs_at_most(config)) + RUN_BYTES
+
+
+def _queries(config: ExperimentConfig, mode: Mode) -> int:
+    """Queries of one run, at least: a duration may ask for more, how many more the function's speed decides."""
+    if mode == "accuracy":
+        return _images(config)
+    return length_of(config.length, config.loadgen_scenario, config.queries).queries * config.samples_per_query
+
+
+def _images(config: ExperimentConfig) -> int:
+    """Images of a task; of a folder taken whole, its files."""
+    if config.input_dataset is not None and config.takes_whole_folder:
+        return sum(1 for _ in config.input_dataset.rglob("*"))
+    return config.samples
 
 
 def _images_bytes(config: ExperimentConfig) -> int:
-    """Images the server holds in memory; accuracy mode takes all of a folder."""
-    if config.input_dataset is not None and config.mode == "accuracy":
+    """Images the server holds in memory."""
+    if config.input_dataset is not None and config.takes_whole_folder:
         return _size_bytes(config.input_dataset)
     return len(config.tasks) * config.samples * IMAGE_BYTES
 

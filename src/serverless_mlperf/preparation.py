@@ -7,7 +7,6 @@ from pathlib import Path
 from serverless_mlperf.config import ExperimentConfig
 from serverless_mlperf.datasets.base import Dataset, load_dataset
 from serverless_mlperf.mlperf.length import length_of
-from serverless_mlperf.mlperf.spec import SAMPLES_PER_QUERY
 from serverless_mlperf.models.build import ModelSet, cached_models
 from serverless_mlperf.packages import Package, cached_packages
 from serverless_mlperf.reference import Reference, cached_reference
@@ -75,9 +74,9 @@ def prepare(config: ExperimentConfig, say: Callable[[str], None]) -> Preparation
 
 
 def _dataset(config: ExperimentConfig, task: Task, say: Callable[[str], None]) -> Dataset:
-    """The images of one task; accuracy mode takes the whole of a folder, performance mode the first `samples`."""
-    whole = config.mode == "accuracy" and config.dataset != "synthetic"
-    dataset = load_dataset(config.dataset, task, config.input_dataset, None if whole else config.samples, config.seed)
+    """The images of one task: the whole of a folder where answers are scored, else the first `samples`."""
+    count = None if config.takes_whole_folder else config.samples
+    dataset = load_dataset(config.dataset, task, config.input_dataset, count, config.seed)
     say(f"data set: {config.dataset}, {len(dataset.samples)} images for {task}")
     return dataset
 
@@ -85,7 +84,6 @@ def _dataset(config: ExperimentConfig, task: Task, say: Callable[[str], None]) -
 def _is_compared(config: ExperimentConfig, dataset: Dataset) -> bool:
     """Whether a run can query the whole data set: accuracy runs do, others repeat the samples LoadGen keeps ready."""
     length = length_of(config.length, config.loadgen_scenario, config.queries)
-    per_query = SAMPLES_PER_QUERY if config.loadgen_scenario == "MultiStream" else 1
     ready = WORKLOADS[dataset.task].performance_sample_count >= len(dataset.samples)
-    enough = length.min_duration_s > 0 or length.queries * per_query >= len(dataset.samples)
+    enough = length.min_duration_s > 0 or length.queries * config.samples_per_query >= len(dataset.samples)
     return config.mode in ("accuracy", "test01") or (ready and enough)

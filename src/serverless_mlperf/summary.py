@@ -8,6 +8,7 @@ from serverless_mlperf.accuracy import ClassificationAccuracy
 from serverless_mlperf.mlperf.spec import DriverResult
 from serverless_mlperf.mlperf.verdict import client_cpu_share
 from serverless_mlperf.outcome import RunOutcome
+from serverless_mlperf.percentiles import Quantile, percentiles
 from serverless_mlperf.platforms.local.model import cpu_share
 from serverless_mlperf.quota import demands_from_records, predict_forward_ms, predict_share_ms
 from serverless_mlperf.report.results import CellResult
@@ -63,6 +64,7 @@ def cell_result(outcome: RunOutcome, run: int, engine: dict[str, Any], step: int
         phases_ms=dict(summary.phases_ms),
         engine=engine,
         step=step,
+        flight=_flight(outcome),
         **_settings(driver),
         forward=latency.percentiles if latency else (),
         cold_forward=summary.cold_latency.percentiles if summary.cold_latency else (),
@@ -70,6 +72,14 @@ def cell_result(outcome: RunOutcome, run: int, engine: dict[str, Any], step: int
         waterfall=summary.waterfall,
         cold_waterfall=summary.cold_waterfall,
     )
+
+
+def _flight(outcome: RunOutcome) -> tuple[Quantile, ...]:
+    """Sent -> completed, of warm queries that waited in the client on purpose."""
+    if outcome.driver.max_in_flight is None:
+        return ()
+    warm = [r for r in outcome.records if r.verdict == "ok" and not r.cold and r.begun_ns is not None]
+    return percentiles([(r.issued_ns + r.latency_ns - (r.begun_ns or 0)) / 1e6 for r in warm])
 
 
 def _settings(driver: DriverResult) -> dict[str, Any]:
@@ -85,6 +95,7 @@ def _settings(driver: DriverResult) -> dict[str, Any]:
         "capacity_qps": driver.capacity_qps,
         "max_in_flight": driver.max_in_flight,
         "client_cpu_share": client_cpu_share(driver),
+        "transport_counts": dict(driver.transport),
     }
 
 

@@ -8,12 +8,12 @@ import pytest
 
 from serverless_mlperf.config import load_config
 from serverless_mlperf.errors import HostError
-from serverless_mlperf.preflight import MIB, Disk, Needs, Room, needs_of, preflight, read_room
+from serverless_mlperf.preflight import MIB, RUN_BYTES, Disk, Needs, Room, needs_of, preflight, read_room
 
 OUTPUT, CACHE, WORK = Path("/results"), Path("/cache"), Path("/work")
 
 
-def needs(tmp_path: Path, **settings: int) -> Needs:
+def needs(tmp_path: Path, **settings: Any) -> Needs:
     """Of the default experiment, with environments as on two cores, and nothing cached."""
     config = load_config(None, settings)
     environments = {cell: max(1, round(3000 / cell.memory_mib)) for cell in config.cells}
@@ -97,11 +97,34 @@ def test_results_grow_with_queries_runs_and_tries(tmp_path: Path) -> None:
     assert needs(tmp_path, queries=10_000).disk[0].bytes_needed > 5 * base
 
 
-def test_images_of_a_folder_are_held_in_memory(tmp_path: Path) -> None:
-    """In accuracy mode the whole folder is."""
+@pytest.mark.parametrize(
+    ("settings", "runs"),
+    [
+        ({"scenario": "server", "length": "standard", "search_capacity": True}, 10),
+        ({"scenario": "offline", "sweep": (1, 2, 4)}, 3),
+        ({"mode": "test01"}, 3),
+        ({"mode": "test04"}, 2),
+    ],
+)
+def test_results_grow_with_the_runs_of_a_round(tmp_path: Path, settings: dict[str, Any], runs: int) -> None:
+    """A search, a sweep and a compliance test have room for all their runs."""
+    once = {"scenario": settings.get("scenario", "offline"), "queries": 1000, "samples": 1000}
+    one = needs(tmp_path, **once).disk[0].bytes_needed - RUN_BYTES
+    assert needs(tmp_path, **{**once, **settings}).disk[0].bytes_needed == runs * one + RUN_BYTES
+
+
+def test_samples_of_a_query_are_kept_each(tmp_path: Path) -> None:
+    """MultiStream sends eight samples per query, and each has its record and output."""
+    one, eight = (needs(tmp_path, scenario=s, queries=1000).disk[0].bytes_needed for s in ("offline", "multi-stream"))
+    assert eight > 7.5 * one
+
+
+@pytest.mark.parametrize("mode", ["accuracy", "test01"])
+def test_images_of_a_folder_are_held_in_memory(tmp_path: Path, mode: str) -> None:
+    """Where answers are scored the whole folder is."""
     (tmp_path / "image.jpg").write_bytes(bytes(40 * MIB))
     folder: dict[str, Any] = {"dataset": "coco", "input_dataset": tmp_path, "weights": tmp_path, "samples": 1}
-    config = load_config(None, {**folder, "mode": "accuracy"})
+    config = load_config(None, {**folder, "mode": mode})
     few = config.model_copy(update={"mode": "performance"})
     environments = dict.fromkeys(config.cells, 1)
     whole, part = (needs_of(c, environments, OUTPUT, CACHE, WORK).server_bytes for c in (config, few))

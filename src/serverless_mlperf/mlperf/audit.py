@@ -1,4 +1,4 @@
-"""MLPerf's compliance tests: the audit configurations that change a run, and the verdicts over the runs compared.
+"""The audit configurations of MLPerf's compliance tests: what makes LoadGen play another run than its settings say.
 
 LoadGen reads an audit configuration over its settings (loadgen.cc, StartTest). The settings are those of
 mlcommons/inference compliance/TEST01 (and nvidia/TEST01/ssd-small) and compliance/TEST04/audit.config.

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Final, Self
 
+from serverless_mlperf.files import write_whole
 from serverless_mlperf.mlperf.spec import DriverResult
 from serverless_mlperf.platforms.base import PlatformUsage
 
@@ -127,9 +128,7 @@ def lag_limit_ns(median_service_ns: int | None) -> int:
 def write_validity(path: Path, validity: Validity) -> None:
     """Write validity.json, whole or not at all."""
     document = {"verdict": "VALID" if validity.valid else "INVALID", **asdict(validity)}
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(document, indent=1) + "\n")
-    partial.replace(path)
+    write_whole(path, json.dumps(document, indent=1) + "\n")
 
 
 def _of_loadgen(driver: DriverResult) -> Iterator[Reason]:
@@ -210,7 +209,10 @@ def late_limit_ns(driver: DriverResult) -> int | None:
 
 
 def client_cpu_share(driver: DriverResult) -> float | None:
-    """CPU time of the client over the time of the test, in cores; None where it was not measured."""
+    """CPU time of the client over the time of the test, in cores; None where it was not measured.
+
+    Above CLIENT_LIMITED_SHARE the client may be what limits the throughput.
+    """
     if driver.client_cpu_ns is None or not driver.wall_ns:
         return None
     return driver.client_cpu_ns / driver.wall_ns

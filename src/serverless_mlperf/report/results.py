@@ -93,8 +93,12 @@ class CellResult:
     capacity_qps: float | None = None
     """What the environments can serve together, by the warm-up: an upper bound."""
     max_in_flight: int | None = None
+    flight: tuple[Quantile, ...] = ()
+    """Sent -> completed, warm queries: latency without the wait for a free place, where `max_in_flight` bounds them."""
     client_cpu_share: float | None = None
     """CPU time of the client over the run's, in cores."""
+    transport_counts: dict[str, int] = field(default_factory=dict)
+    """What the transport had to deal with: retries, throttles, ... ; counted from the warm-up on."""
     forward: tuple[Quantile, ...] = ()
     """Percentiles of the seed's latency with their intervals, warm queries."""
     cold_forward: tuple[Quantile, ...] = ()

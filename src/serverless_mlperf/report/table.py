@@ -8,10 +8,12 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from serverless_mlperf.mlperf.verdict import CLIENT_LIMITED_SHARE
 from serverless_mlperf.percentiles import LEVELS, level_name
 from serverless_mlperf.report.latencies import latency_lines, percentile_lines, two_lines
 from serverless_mlperf.report.repeats import repeat_lines
 from serverless_mlperf.report.results import CellResult
+from serverless_mlperf.report.steps import step_lines
 from serverless_mlperf.report.waterfall import waterfall_lines
 
 NO_DATA: Final = "-"
@@ -57,6 +59,7 @@ def _our_lines(result: CellResult) -> tuple[str, ...]:
         f"  CPU per query: function {_ms(r.function_cpu_ms)}, platform {_ms(r.platform_cpu_ms)}, "
         f"client {_ms(r.client_cpu_ms)}; billed {_ms(r.billed_ms_mean)}, memory {_text(r.max_memory_mib)} MiB",
         f"  lost {r.lost}, duplicates {r.duplicates}, errors {r.errors}; {_accuracy(r)}",
+        *_client(r),
         f"  {_against_reference(r)}",
         f"  host delivered {_percent(r.calibration_before)} of its CPU before, {_percent(r.calibration_after)} after; "
         f"tries {r.tries}",
@@ -74,6 +77,16 @@ def _times(result: CellResult) -> tuple[str, ...]:
     return (
         f"  completion in the burst 50% {_ms(result.completion_p50_ms)} 90% {_ms(result.completion_p90_ms)}, "
         f"LoadGen {_number(result.qps_loadgen)} samples/s",
+    )
+
+
+def _client(result: CellResult) -> tuple[str, ...]:
+    """What limits a throughput besides the function, and what the transport had to deal with; () where nothing."""
+    share, counts = result.client_cpu_share, ", ".join(f"{n} {name}" for name, n in result.transport_counts.items())
+    limited = share is not None and share > CLIENT_LIMITED_SHARE
+    return (
+        *((f"  the client took {_percent(share)} of a core: it may be what limits the throughput",) if limited else ()),
+        *((f"  transport: {counts}",) if counts else ()),
     )
 
 
@@ -135,7 +148,7 @@ SPEED: Final = (
     Column("share*", lambda r: _number(r.share_predicted_ms), "modelled mean: CPU-ms of forward / share of the size"),
     Column("quota*", lambda r: _number(r.quota_predicted_ms), "modelled mean: the same CPU-ms under a 20 ms quota"),
     Column("QPS", lambda r: _number(r.qps_seed), "files / (last finish - first start), as in the seed"),
-    Column("LG", lambda r: _number(r.qps_loadgen), "LoadGen's QPS: samples / completion of the last one"),
+    Column("LG", lambda r: _number(r.qps_loadgen), "LoadGen's rate: samples/s of the burst, or completed queries/s"),
     Column("init", lambda r: _number(r.init_ms, 0), "init phase of a cold start, ms, median"),
 )
 EVIDENCE: Final = (
@@ -162,6 +175,7 @@ def _level(place: int) -> Callable[[CellResult], str]:
 
 LATENCY: Final = (
     Column("scenario", lambda r: r.scenario, justify="left"),
+    Column("rate", lambda r: NO_DATA if r.target_qps is None else f"{r.target_qps:.4g}/s"),
     Column("n", lambda r: str(r.latencies.warm[0].count) if r.latencies and r.latencies.warm else NO_DATA),
     *(Column(level_name(p), _level(place)) for place, p in enumerate(LEVELS)),
 )
@@ -176,7 +190,7 @@ def print_table(results: Sequence[CellResult], console: Console) -> None:
     legend = "; ".join(f"{c.heading}: {c.legend}" for c in (*NAMING, *SPEED, *EVIDENCE) if c.legend)
     out.print(legend, markup=False, highlight=False)
     _print_latencies([r for r in results if r.scenario != "Offline"], out)
-    for line in repeat_lines(results):
+    for line in (*step_lines(results), *repeat_lines(results)):
         out.print(line, markup=False, highlight=False)
     valid = sum(r.valid for r in results)
     out.print(f"{len(results)} runs measured, {valid} VALID, {len(results) - valid} INVALID", highlight=False)
@@ -187,7 +201,7 @@ def _print_latencies(results: Sequence[CellResult], out: Console) -> None:
     if not results:
         return
     out.print(_table((*NAMING, *LATENCY), results))
-    legend = "latency of n warm queries, ms, with its 95 % interval or the number of queries that an interval needs"
+    legend = "rate: of arrivals; latency of n warm queries, ms, with its 95 % interval or the number that one needs"
     out.print(legend, markup=False, highlight=False)
 
 

@@ -194,6 +194,7 @@ def test_table_of_latencies_follows_where_there_is_one() -> None:
         "mobilenet_openvino",
         "1536",
         "SingleStream",
+        "-",
         "100",
         "50.0",
         "90.0",
@@ -243,4 +244,4 @@ def test_empty_latency_is_a_dash() -> None:
     out = io.StringIO()
     print_table([empty], Console(file=out))
     (row,) = [line for line in out.getvalue().splitlines() if "Server" in line]
-    assert row.split()[2:] == ["Server", *"-------"]
+    assert row.split()[2:] == ["Server", *"--------"]
