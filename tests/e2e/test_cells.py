@@ -1,5 +1,6 @@
 """Cells measured one after the other on a platform that fails between them."""
 
+from dataclasses import replace
 import io
 from pathlib import Path
 
@@ -7,7 +8,7 @@ from rich.console import Console
 
 from serverless_mlperf.cells import Cells
 from serverless_mlperf.config import load_config
-from serverless_mlperf.platforms.base import Target
+from serverless_mlperf.platforms.base import FunctionConfig, Target
 from serverless_mlperf.platforms.local.platform import LocalPlatform
 from serverless_mlperf.preparation import prepare
 from serverless_mlperf.resume import stored_settings
@@ -23,24 +24,48 @@ class NotRetiring(LocalPlatform):
         super().retire(target)
 
 
-def test_failed_retirement_loses_no_result(tmp_path: Path) -> None:
-    """A function that cannot be removed is reported; its cell is measured, and so is the next one."""
+class Starving(LocalPlatform):
+    """A platform that gives a function half of the CPU that its memory size stands for."""
+
+    def deploy(self, config: FunctionConfig) -> Target:
+        """Deploy at half the size."""
+        return super().deploy(replace(config, memory_mib=config.memory_mib // 2))
+
+
+def measure(
+    platform_class: type[LocalPlatform], output: Path, retries: int, *memory_mib: int
+) -> tuple[ResultsFolder, dict[str, str], str]:
+    """A folder with some cells of one engine, what failed, and what was printed."""
     config = load_config(
         None,
-        {"tasks": ["classification"], "engine_and_formats": ["ie-ir"], "memory_mib": [1769, 3008], "samples": 8,
-         "queries": 4, "retry_invalid": 0, "wait_for_host_s": 0, "output": tmp_path},
+        {"tasks": ["classification"], "engine_and_formats": ["ie-ir"], "memory_mib": memory_mib, "samples": 8,
+         "queries": 4, "retry_invalid": retries, "wait_for_host_s": 0, "output": output},
     )  # fmt: skip
     preparation = prepare(config, lambda _: None)
     names = [cell.name for cell in config.cells]
-    folder = ResultsFolder.create(tmp_path, stored_settings(config), names, preparation.digests())
+    folder = ResultsFolder.create(output, stored_settings(config), names, preparation.digests())
     out = io.StringIO()
-    with NotRetiring(config.bucket_name) as platform:
-        cells = Cells(
-            config, preparation, platform, folder, Console(file=out, soft_wrap=True), dict.fromkeys(config.cells, 1)
-        )
-        failures = cells.measure_missing()
+    environments = dict.fromkeys(config.cells, 1)
+    with platform_class(config.bucket_name) as platform:
+        console = Console(file=out, soft_wrap=True)
+        failures = Cells(config, preparation, platform, folder, console, environments).measure_missing()
+    return folder, failures, out.getvalue()
+
+
+def test_failed_retirement_loses_no_result(tmp_path: Path) -> None:
+    """A function that cannot be removed is reported; its cell is measured, and so is the next one."""
+    folder, failures, printed = measure(NotRetiring, tmp_path, 0, 1769, 3008)
     assert failures == {}
     assert [(r.memory_mib, r.files, r.tries) for r in folder.results()] == [(1769, 4, 1), (3008, 4, 1)]
-    printed = out.getvalue()
-    for name in names:
+    for memory_mib in (1769, 3008):
+        name = f"classification-ie-ir-{memory_mib}"
         assert f"cell {name}: its function was not retired in order: local platform: DELETE" in printed
+
+
+def test_share_that_was_not_given_is_measured_again(tmp_path: Path) -> None:
+    """A run whose function had less CPU than its size stands for is tried as often as allowed, and stays INVALID."""
+    folder, failures, _ = measure(Starving, tmp_path, 1, 768)
+    assert failures == {}
+    (result,) = folder.results()
+    assert (result.valid, result.tries) == (False, 2)
+    assert any(reason.startswith("host_limited:") for reason in result.reasons)
