@@ -18,7 +18,7 @@ from serverless_mlperf.mlperf.spec import LOAD_SHARE, SAMPLES_PER_QUERY, DriverR
 from serverless_mlperf.mlperf.verdict import Reason, accuracy_below_target, verdict
 from serverless_mlperf.outcome import RunOutcome
 from serverless_mlperf.plan import RunPlan
-from serverless_mlperf.platforms.base import Platform, Report, Target
+from serverless_mlperf.platforms.base import Platform, PlatformUsage, Report, Target
 from serverless_mlperf.preparation import Preparation
 from serverless_mlperf.records import Record, read_records, write_records
 from serverless_mlperf.scoring import Score, score_run
@@ -52,13 +52,7 @@ def measure_run(
     before = wait_until_quiet(config.wait_for_host_s, measure=_watched_calibration(platform.lifeline))
     driver = _run(_spec(config, cell, plan, dataset, target, folder), platform, on_event)
     after = calibrate()
-    reports, usage = platform.observe(target, *_window(tuple(read_records(folder / "queries.jsonl"))))
-    by_request = {report.request_id: report for report in reports}
-    records = _merged(folder / "queries.jsonl", by_request)
-    warmup = _merged(folder / "warmup.jsonl", by_request)
-    write_records(folder / "records.jsonl", records)
-    write_records(folder / "warmup.jsonl", warmup)
-    (folder / "queries.jsonl").unlink()
+    records, warmup, usage = _observed(platform, target, folder)
     score = score_run(plan.mode, dataset, records, folder, reference.accuracy if reference else None)
     validity = verdict(driver, before.delivered_share, after.delivered_share, usage, median_service_ns(records))
     return RunOutcome(
@@ -75,6 +69,20 @@ def measure_run(
             _accuracy_fault(score) if plan.mode == "accuracy" else None
         ),
     )
+
+
+def _observed(
+    platform: Platform, target: Target, folder: Path
+) -> tuple[tuple[Record, ...], tuple[Record, ...], PlatformUsage]:
+    """Records and warm-up records with what the platform reported of their invocations, written; and what it used."""
+    reports, usage = platform.observe(target, *_window(tuple(read_records(folder / "queries.jsonl"))))
+    by_request = {report.request_id: report for report in reports}
+    records = _merged(folder / "queries.jsonl", by_request)
+    warmup = _merged(folder / "warmup.jsonl", by_request)
+    write_records(folder / "records.jsonl", records)
+    write_records(folder / "warmup.jsonl", warmup)
+    (folder / "queries.jsonl").unlink()
+    return records, warmup, usage
 
 
 def measure_cold_start(
