@@ -82,12 +82,15 @@ def demands_from_records(records: Sequence[Record]) -> list[Demand]:
     """Demands of the warm queries that carry CPU times.
 
     The wait inside a phase cannot be told from its throttling in one query; over all queries the least of
-    (wall - CPU) is an estimate of the wait alone.
+    (wall - CPU) is an estimate of the wait alone. The same holds between two queries of an environment, apart from the
+    time in which the next one had not been sent yet: then it idled, and its budget grew back.
     """
     warm = [record for record in records if record.verdict == "ok" and not record.cold and _has_forward(record)]
     idle_ms = {name: _least_wait_ms(warm, name) for name in (*BEFORE, *AFTER)}
-    gap_ms = _least_gap_ms(warm)
-    return [_demand(record, idle_ms, gap_ms) for record in warm]
+    pairs = _successions(warm)
+    least_gap_ms = max(0, min((_gap_ns(first, second) for first, second in pairs), default=0)) / 1e6
+    unsent_ms = {first.key: max(0, second.issued_ns - _end_ns(first)) / 1e6 for first, second in pairs}
+    return [_demand(record, idle_ms, least_gap_ms + unsent_ms.get(record.key, 0)) for record in warm]
 
 
 class _Throttle:
@@ -161,19 +164,19 @@ def _least_wait_ms(records: Sequence[Record], name: str) -> float:
     return max(0, min(waits, default=0)) / 1e6
 
 
-def _least_gap_ms(records: Sequence[Record]) -> float:
-    """Time between the end of a delivery and the next start in the same environment, the least seen."""
+def _successions(records: Sequence[Record]) -> list[tuple[Record, Record]]:
+    """Each query with the next one of the same environment."""
     by_environment: defaultdict[str | None, list[Record]] = defaultdict(list)
     for record in records:
         if record.start_ns is not None and record.finish_ns is not None:
             by_environment[record.environment_id].append(record)
-    gaps = []
-    for mine in by_environment.values():
-        mine.sort(key=lambda record: record.start_ns or 0)
-        gaps += [_gap_ns(first, second) for first, second in pairwise(mine)]
-    return max(0, min(gaps, default=0)) / 1e6
+    in_order = (sorted(mine, key=lambda record: record.start_ns or 0) for mine in by_environment.values())
+    return [pair for mine in in_order for pair in pairwise(mine)]
 
 
 def _gap_ns(first: Record, second: Record) -> int:
-    delivery_ns = (first.phases_ns or {}).get("deliver", 0)
-    return (second.start_ns or 0) - (first.finish_ns or 0) - delivery_ns
+    return (second.start_ns or 0) - _end_ns(first)
+
+
+def _end_ns(record: Record) -> int:
+    return (record.finish_ns or 0) + (record.phases_ns or {}).get("deliver", 0)

@@ -98,6 +98,15 @@ def test_demands_take_the_least_wait_of_all_queries() -> None:
     assert demands[0].gap_ms == pytest.approx(6.0)
 
 
+def test_environment_that_waits_for_a_query_idles() -> None:
+    """What passes until the next query is sent is added to the least gap; the last query has no next one."""
+    ended_ns = 94_000_000
+    burst = [_record(0, 10), _record(1, 10)]
+    paced = [_record(0, 10), _record(1, 10, issued_ns=ended_ns + 5_000_000)]
+    assert [demand.gap_ms for demand in demands_from_records(burst)] == pytest.approx([6.0, 6.0])
+    assert [demand.gap_ms for demand in demands_from_records(paced)] == pytest.approx([11.0, 6.0])
+
+
 def test_demands_leave_out_what_is_cold_or_failed() -> None:
     """Only warm queries with the CPU time of `forward` tell of the warm demand."""
     records = [_record(0, 30, cold=True), _record(1, 31, verdict="timeout"), _record(2, 32, cpu_ns=None)]

@@ -91,14 +91,18 @@ def verdict(
 def host_limited(mean_ms: float | None, quota_ms: float | None) -> Reason | None:
     """A reason when the measured mean forward is not what the quota makes of its own CPU time.
 
-    Then something else than the function's quota decided: environments that compete for the host's cores, say.
+    Then something else than the function's quota decided: environments that compete for the host's cores, say. One
+    that is shorter was not throttled as it should have been.
     """
     if not mean_ms or not quota_ms or abs(mean_ms / quota_ms - 1) <= PREDICTION_TOLERANCE:
         return None
     evidence = (
         f"mean forward {mean_ms:.1f} ms, {mean_ms / quota_ms - 1:+.0%} against the 20 ms quota's {quota_ms:.1f} ms"
     )
-    return Reason("host_limited", evidence, "measure with fewer environments (--concurrency)", transient=True)
+    next_step = (
+        "measure with fewer environments (--concurrency)" if mean_ms > quota_ms else "measure again, with more queries"
+    )
+    return Reason("host_limited", evidence, next_step, transient=True)
 
 
 def accuracy_below_target(
