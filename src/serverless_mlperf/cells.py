@@ -97,6 +97,7 @@ class Cells:
         if not count or (folder / COLD_SUMMARY).exists():
             return
         folder.mkdir(parents=True, exist_ok=True)
+        self._upload()
         before = wait_until_quiet(self._config.wait_for_host_s)
         records = []
         for number in range(count):
@@ -109,7 +110,6 @@ class Cells:
             self._console.print(line, markup=False, highlight=False)
 
     def _cold_start(self, cell: Cell, folder: Path) -> Record:
-        self._upload()
         target = self._platform.deploy(self._function(cell))
         try:
             return measure_cold_start(self._config, cell, self._preparation, self._platform, target, folder)

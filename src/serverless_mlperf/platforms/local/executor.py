@@ -43,6 +43,13 @@ class LocalExecutor:
         """Done, with the reason, when nothing can be run any more."""
         return self._controller.lost
 
+    async def prepare(self, spec: FunctionSpec | None = None) -> None:
+        """Have the runtime and a function's code in place; raises BenchmarkError when that cannot be done."""
+        self._check_open()
+        await asyncio.shield(self._runtime)
+        if spec is not None:
+            await self._artefacts.code(spec)
+
     async def invoke(self, spec: FunctionSpec, payload: bytes, *, log_tail: bool = False) -> Invocation:
         """Invoke and wait for the answer.
 

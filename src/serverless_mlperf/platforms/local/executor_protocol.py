@@ -16,6 +16,12 @@ class Executor(Protocol):
     def lost(self) -> "asyncio.Future[str]":
         """Done, with the reason, when nothing can be run any more."""
 
+    async def prepare(self, spec: FunctionSpec | None = None) -> None:
+        """Have the runtime and a function's code in place, for which its first environment would wait else.
+
+        Raises BenchmarkError when that cannot be done.
+        """
+
     async def invoke(self, spec: FunctionSpec, payload: bytes, *, log_tail: bool = False) -> Invocation:
         """Invoke and wait for the answer; raises ThrottledError at the reserved concurrency."""
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
-import math
 from pathlib import Path
 import sys
 from types import TracebackType
@@ -14,26 +13,21 @@ from serverless_mlperf.errors import CutOffError, InputError, PlatformError
 from serverless_mlperf.host import host_cores
 from serverless_mlperf.platforms.base import FunctionConfig, PlatformUsage, Report, Target
 from serverless_mlperf.platforms.local.control import LAMBDA_FUNCTIONS, ControlClient, notification_xml
-from serverless_mlperf.platforms.local.model import ACCOUNT_ID, REGION, cpu_share
+from serverless_mlperf.platforms.local.host import most_at_once
+from serverless_mlperf.platforms.local.model import ACCOUNT_ID, REGION
 from serverless_mlperf.platforms.local.server_process import ServerProcess
 
 HANDLER: Final = "serverless_mlperf_sut.handler.lambda_handler"
-HOST_RESERVE_VCPU: Final = 0.25
-"""Left for client, server and controller: the shares that run at once stay below the host's cores less this."""
+PREPARE: Final = "/_platform/prepare"
 END_PATIENCE_S: Final = 0.5
 """A process that is killed closes its connections a moment before it is gone."""
-
-
-def host_concurrency(memory_mib: int, cores: int) -> int:
-    """Environments of one size that the host can run at once at their full share; one is always allowed."""
-    return max(1, math.floor((cores - HOST_RESERVE_VCPU) / cpu_share(memory_mib) + 1e-9))
 
 
 def check_concurrency(wanted: int | None, sizes_mib: Iterable[int]) -> None:
     """Raise InputError when more environments of a size are asked than the host runs: a run would wait for them."""
     cores = host_cores()
     for memory_mib in sizes_mib:
-        most = host_concurrency(memory_mib, cores)
+        most = most_at_once(memory_mib, cores)
         if wanted is not None and wanted > most:
             raise InputError(
                 f"--concurrency {wanted}: {cores} cores run at most {most} environments of {memory_mib} MB at once; "
@@ -78,13 +72,18 @@ class LocalPlatform:
         return self._server.pid if self._server else None
 
     def upload(self, objects: Mapping[str, Path]) -> None:
-        """Put files under their keys into the bucket, and keep them in mind for the next server."""
+        """Put files under their keys into the bucket, and keep them in mind for the next server; then it is at rest."""
         self._running()
         self._objects.update(objects)
         self._put(objects)
+        with self._control() as control:
+            control.request("POST", PREPARE)
 
     def deploy(self, function: FunctionConfig) -> Target:
-        """Create one function with its layer, trigger and completion queue; replaces one of the same name."""
+        """Create one function with its layer, trigger and completion queue; replaces one of the same name.
+
+        Returns when its code is unpacked and verified: what follows, calibration or cold start, finds the host at rest.
+        """
         endpoint_url = self._running().endpoint_url
         with self._control() as control:
             layer = self._layer(control, function.layer_zip)
@@ -94,6 +93,7 @@ class LocalPlatform:
             queue_arn = f"arn:aws:sqs:{REGION}:{ACCOUNT_ID}:{function.name}"
             trigger = notification_xml(created["FunctionArn"], input_prefix, queue_arn, output_prefix)
             control.request("PUT", f"/{self._bucket}?notification", trigger)
+            control.request("POST", f"{PREPARE}?function={quote(function.name)}")
         return Target(
             platform="local",
             region=REGION,

@@ -79,6 +79,10 @@ class LambdaApi:
             told = {"Type": "User", "Message": error.message, "message": error.message, **_REASONS.get(error.code, {})}
             return Response(error.status, json.dumps(told).encode(), {**JSON, "x-amzn-errortype": error.code})
 
+    async def prepare(self, name: str) -> None:
+        """Have all in place that a first environment of the function needs; without a name, of any function."""
+        await self._executor.prepare(self._function(name).spec() if name else None)
+
     def tell(self, arn: str, payload: bytes) -> None:
         """An S3 event for the function of that ARN; one that is gone loses it, as on AWS."""
         function = self._functions.get(_name(arn))

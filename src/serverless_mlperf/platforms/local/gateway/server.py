@@ -9,8 +9,9 @@ from pathlib import Path
 import time
 from typing import Any, Final
 
-from serverless_mlperf.errors import HostError
+from serverless_mlperf.errors import BenchmarkError, HostError
 from serverless_mlperf.platforms.local.executor_protocol import Executor
+from serverless_mlperf.platforms.local.gateway.errors import ApiError
 from serverless_mlperf.platforms.local.gateway.http import HttpConnection, Request, Response, serve_http
 from serverless_mlperf.platforms.local.gateway.lambda_api import LambdaApi
 from serverless_mlperf.platforms.local.gateway.lambda_store import ZipFolder
@@ -104,10 +105,12 @@ class LocalServer:
         if LambdaApi.takes(request.path):
             return await self._lambda.handle(request)
         if request.path.startswith("/_platform/"):
-            return self._platform(request)
+            return await self._platform(request)
         return await self._s3.handle(request)
 
-    def _platform(self, request: Request) -> Response:
+    async def _platform(self, request: Request) -> Response:
+        if (request.method, request.path) == ("POST", "/_platform/prepare"):
+            return await self._prepare(request.query.get("function", ""))
         answers: dict[str, Callable[[], Any]] = {
             "/_platform/status": self._status,
             "/_platform/usage": lambda: self._probe.window(_number(request, "since_ns"), _number(request, "until_ns")),
@@ -117,6 +120,15 @@ class LocalServer:
         if answer is None:
             return Response(404, b"no such page")
         return Response(200, json.dumps(answer()).encode(), JSON)
+
+    async def _prepare(self, function: str) -> Response:
+        try:
+            await self._lambda.prepare(function)
+        except BenchmarkError as error:
+            return Response(503, str(error).encode())
+        except ApiError as error:
+            return Response(error.status, error.message.encode())
+        return Response(204)
 
     def _status(self) -> dict[str, Any]:
         return {
