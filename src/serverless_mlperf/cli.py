@@ -99,7 +99,7 @@ def run(  # noqa: PLR0913 - one parameter per option
         int | None, typer.Option(help="Images taken from the data set; accuracy and test01 take a folder whole.")
     ] = None,
     concurrency: Annotated[
-        int | None, typer.Option(help="Environments per cell; default: what the host can run.")
+        int | None, typer.Option(help="Environments per cell; default: what the host runs undisturbed.")
     ] = None,
     threads: Annotated[int | None, typer.Option(help="Engine threads; default: the cores Lambda shows.")] = None,
     precision: Annotated[str | None, typer.Option(help="f32, bf16 (ie-ir only)")] = None,

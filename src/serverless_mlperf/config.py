@@ -86,7 +86,7 @@ class ExperimentConfig(BaseModel):
     samples: Count = Field(128, ge=1, le=100_000)
     """Images taken from the data set; where answers are scored (accuracy, test01) a folder is taken whole."""
     concurrency: Count | None = Field(None, ge=1, le=1000)
-    """Environments per cell; None: as many as the host can run at their full share."""
+    """Environments per cell; None: as many as the host runs undisturbed."""
     threads: Count | None = Field(None, ge=1, le=64)
     """Engine threads; None: the cores a function of that size sees on Lambda."""
     precision: Literal["f32", "bf16"] = "f32"

@@ -15,7 +15,8 @@ from serverless_mlperf.config import ExperimentConfig
 from serverless_mlperf.errors import BenchmarkError, InputError
 from serverless_mlperf.host import host_cores, host_lock
 from serverless_mlperf.output import check_output
-from serverless_mlperf.platforms.local.platform import LocalPlatform, check_concurrency, host_concurrency
+from serverless_mlperf.platforms.local.host import undisturbed_at_once
+from serverless_mlperf.platforms.local.platform import LocalPlatform, check_concurrency
 from serverless_mlperf.preflight import needs_of, preflight, read_room
 from serverless_mlperf.preparation import Preparation, prepare
 from serverless_mlperf.provenance import check_unchanged, describe_client
@@ -90,7 +91,7 @@ def _measured(
 
 def _environments(config: ExperimentConfig) -> dict[Cell, int]:
     cores = host_cores()
-    return {cell: config.concurrency or host_concurrency(cell.memory_mib, cores) for cell in config.cells}
+    return {cell: config.concurrency or undisturbed_at_once(cell.memory_mib, cores) for cell in config.cells}
 
 
 def report(folder: ResultsFolder, failures: Mapping[str, str], console: Console) -> int:

@@ -160,10 +160,11 @@ def test_output_that_cannot_be_a_folder_is_told_before_anything_is_built(tmp_pat
 
 def test_more_environments_than_the_host_runs_are_refused() -> None:
     """A run would wait for them in vain; the least of the sizes asked decides."""
-    from serverless_mlperf.platforms.local.platform import check_concurrency, host_concurrency
+    from serverless_mlperf.platforms.local.host import most_at_once
+    from serverless_mlperf.platforms.local.platform import check_concurrency
 
     cores = len(os.sched_getaffinity(0))
-    most: Callable[[int], int] = lambda size: host_concurrency(size, cores)  # noqa: E731
+    most: Callable[[int], int] = lambda size: most_at_once(size, cores)  # noqa: E731
     check_concurrency(None, [128, 10_240])
     check_concurrency(most(1769), [1769, 128])
     with pytest.raises(InputError) as caught:

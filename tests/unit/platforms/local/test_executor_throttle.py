@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import pytest
 
 from serverless_mlperf.calibration import calibrate
-from serverless_mlperf.platforms.local.host import Capacity, most_at_once
+from serverless_mlperf.platforms.local.host import Capacity, most_at_once, undisturbed_at_once
 from serverless_mlperf.platforms.local.model import cpu_share
 from serverless_mlperf.platforms.local.throttle import GRAIN_NS, PERIOD_NS, Throttle, stagger_ns
 
@@ -54,6 +54,8 @@ def test_periods_are_staggered() -> None:
 def test_what_runs_at_once_on_two_cores() -> None:
     """On two cores 4, 2, 1 and 1 environments of the seed's sizes run at once."""
     assert [most_at_once(memory, 2) for memory in (768, 1536, 2240, 3008)] == [4, 2, 1, 1]
+    # An experiment leaves room for what client and server take themselves.
+    assert [undisturbed_at_once(memory, 2) for memory in (768, 1536, 2240, 3008)] == [3, 1, 1, 1]
 
 
 def test_one_environment_is_always_allowed() -> None:
