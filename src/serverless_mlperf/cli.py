@@ -96,7 +96,10 @@ def run(  # noqa: PLR0913 - one parameter per option
         Path | None, typer.Option("--input-dataset", "--input_dataset", help="Folder of the data set.")
     ] = None,
     samples: Annotated[
-        int | None, typer.Option(help="Images taken from the data set; accuracy and test01 take a folder whole.")
+        int | None,
+        typer.Option(
+            help="Images taken from the data set (128, or what it has); accuracy and test01 take a folder whole."
+        ),
     ] = None,
     concurrency: Annotated[
         int | None, typer.Option(help="Environments per cell; default: what the host runs undisturbed.")

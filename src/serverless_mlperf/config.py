@@ -14,6 +14,7 @@ from serverless_mlperf.mlperf.spec import SAMPLES_PER_QUERY, Mode, Scenario
 from serverless_mlperf.workloads import ENGINE_AND_FORMATS, MEMORY_MIB, TASKS, WORKLOADS, Cell, EngineAndFormat, Task
 
 LAMBDA_MEMORY_MIB = (128, 10_240)
+DEFAULT_IMAGES = 128
 """Memory a standard function may have (AWS: lambda/latest/dg/configuration-memory)."""
 
 MIN_COLD: Final = 10
@@ -83,8 +84,9 @@ class ExperimentConfig(BaseModel):
     dataset: Literal["imagenet", "coco", "synthetic"] = "synthetic"
     input_dataset: AnyPath | None = None
     """Folder of the data set's images and labels; the synthetic set needs none."""
-    samples: Count = Field(128, ge=1, le=100_000)
-    """Images taken from the data set; where answers are scored (accuracy, test01) a folder is taken whole."""
+    samples: Count | None = Field(None, ge=1, le=100_000)
+    """Images taken from the data set; None: 128, or as many as its folder has. Where answers are scored (accuracy,
+    test01) a folder is taken whole."""
     concurrency: Count | None = Field(None, ge=1, le=1000)
     """Environments per cell; None: as many as the host runs undisturbed."""
     threads: Count | None = Field(None, ge=1, le=64)
@@ -154,6 +156,11 @@ class ExperimentConfig(BaseModel):
     def takes_whole_folder(self) -> bool:
         """Whether `samples` does not count: MLPerf scores answers to the whole of a data set."""
         return self.mode in ("accuracy", "test01") and self.dataset != "synthetic"
+
+    @property
+    def images_at_most(self) -> int:
+        """Images of a task, unless a folder is taken whole."""
+        return self.samples or DEFAULT_IMAGES
 
     @property
     def samples_per_query(self) -> int:

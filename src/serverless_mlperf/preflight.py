@@ -150,14 +150,14 @@ def _images(config: ExperimentConfig) -> int:
     """Images of a task; of a folder taken whole, its files."""
     if config.input_dataset is not None and config.takes_whole_folder:
         return sum(1 for _ in config.input_dataset.rglob("*"))
-    return config.samples
+    return config.images_at_most
 
 
 def _images_bytes(config: ExperimentConfig) -> int:
     """Images the server holds in memory."""
     if config.input_dataset is not None and config.takes_whole_folder:
         return _size_bytes(config.input_dataset)
-    return len(config.tasks) * config.samples * IMAGE_BYTES
+    return len(config.tasks) * config.images_at_most * IMAGE_BYTES
 
 
 def _size_bytes(folder: Path) -> int:

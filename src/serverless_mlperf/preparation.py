@@ -75,8 +75,8 @@ def prepare(config: ExperimentConfig, say: Callable[[str], None]) -> Preparation
 
 def _dataset(config: ExperimentConfig, task: Task, say: Callable[[str], None]) -> Dataset:
     """The images of one task: the whole of a folder where answers are scored, else the first `samples`."""
-    count = None if config.takes_whole_folder else config.samples
-    dataset = load_dataset(config.dataset, task, config.input_dataset, count, config.seed)
+    count, exactly = None if config.takes_whole_folder else config.images_at_most, config.samples is not None
+    dataset = load_dataset(config.dataset, task, config.input_dataset, count, config.seed, exactly=exactly)
     say(f"data set: {config.dataset}, {len(dataset.samples)} images for {task}")
     return dataset
 

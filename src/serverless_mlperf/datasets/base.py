@@ -89,7 +89,9 @@ def _check_key(sample: Sample) -> None:
 class Loader(Protocol):
     """What a row of DATASETS names: reads one data set; blocks while it reads and hashes files."""
 
-    def __call__(self, task: Task, folder: Path | None, count: int | None, seed: int) -> Dataset:
+    def __call__(
+        self, task: Task, folder: Path | None, count: int | None, seed: int, *, exactly: bool = True
+    ) -> Dataset:
         """Return the data set, or raise DatasetError."""
 
 
@@ -100,8 +102,10 @@ DATASETS: Final[Mapping[str, str]] = {
 }
 
 
-def load_dataset(name: str, task: Task, folder: Path | None, count: int | None, seed: int) -> Dataset:
-    """Load `count` samples of a data set, all of them if None.
+def load_dataset(
+    name: str, task: Task, folder: Path | None, count: int | None, seed: int, *, exactly: bool = True
+) -> Dataset:
+    """Load `count` samples of a data set, all of them if None; without `exactly`, as many as there are up to `count`.
 
     `imagenet` and `coco` take the first `count` of their label file and ignore `seed`; `synthetic` is drawn from
     `seed` and needs no folder. Raises DatasetError.
@@ -113,7 +117,7 @@ def load_dataset(name: str, task: Task, folder: Path | None, count: int | None, 
     module, function = DATASETS[name].split(":")
     load: Loader = getattr(import_module(module), function)
     try:
-        return load(task, folder, count, seed)
+        return load(task, folder, count, seed, exactly=exactly)
     except OSError as exc:
         raise DatasetError(f"data set {name}: {exc.filename or folder} cannot be read ({exc.strerror})") from exc
 
@@ -137,11 +141,11 @@ def image_names(folder: Path) -> frozenset[str]:
     return frozenset(path.name for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
 
 
-def enough(name: str, found: list[Item], folder: Path, count: int | None) -> list[Item]:
-    """The first `count` items; a DatasetError if there are none or fewer."""
+def enough(name: str, found: list[Item], folder: Path, count: int | None, exactly: bool) -> list[Item]:
+    """The first `count` items; a DatasetError if there are none, or fewer where it is to be `exactly` so many."""
     if not found:
         raise DatasetError(f"data set {name}: no labelled image in {folder}; check --input_dataset")
-    if count is not None and len(found) < count:
+    if exactly and count is not None and len(found) < count:
         raise DatasetError(f"data set {name}: {count} images asked but {folder} has {len(found)}; ask for fewer")
     return found[:count]
 

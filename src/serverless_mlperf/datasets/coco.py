@@ -26,7 +26,7 @@ from .base import (
 )
 
 
-def load(task: Task, folder: Path | None, count: int | None, seed: int) -> Dataset:
+def load(task: Task, folder: Path | None, count: int | None, seed: int, *, exactly: bool = True) -> Dataset:
     """Load the first `count` images in the order of the annotation file."""
     del seed  # nothing here is drawn
     if task != "object_detection":
@@ -35,7 +35,7 @@ def load(task: Task, folder: Path | None, count: int | None, seed: int) -> Datas
     annotations = _annotation_file(root)
     try:
         content = json.loads(annotations.read_text(encoding="utf-8-sig"))
-        samples = _samples(content, image_folder(root, "val2017", "images"), count)
+        samples = _samples(content, image_folder(root, "val2017", "images"), count, exactly)
         categories = {int(c["id"]): str(c["name"]) for c in content["categories"]}
     except KeyError as exc:
         raise DatasetError(f"{annotations}: not a COCO annotation file (no {exc}); get the original") from exc
@@ -56,7 +56,7 @@ def _annotation_file(root: Path) -> Path:
     return chosen[0]
 
 
-def _samples(content: Mapping[str, Any], images: Path, count: int | None) -> tuple[Sample, ...]:
+def _samples(content: Mapping[str, Any], images: Path, count: int | None, exactly: bool) -> tuple[Sample, ...]:
     names = image_names(images)
     sizes = _sizes(content["images"])
     found = [image for image in content["images"] if image["file_name"] in names]
@@ -71,7 +71,7 @@ def _samples(content: Mapping[str, Any], images: Path, count: int | None) -> tup
             height=int(image["height"]),
             image_id=int(image["id"]),
         )
-        for index, image in enumerate(enough("coco", found, images, count))
+        for index, image in enumerate(enough("coco", found, images, count, exactly))
     )
 
 

@@ -12,14 +12,14 @@ from ..workloads import Task
 from .base import CLASS_COUNT, Dataset, Sample, enough, existing_folder, image_folder, image_names, sample_digest
 
 
-def load(task: Task, folder: Path | None, count: int | None, seed: int) -> Dataset:
+def load(task: Task, folder: Path | None, count: int | None, seed: int, *, exactly: bool = True) -> Dataset:
     """Load the first `count` images in the order of `val_map.txt`."""
     del seed  # nothing here is drawn
     if task != "classification":
         raise DatasetError(f"data set imagenet: has no labels for {task}; use coco or synthetic")
     root = existing_folder("imagenet", folder)
     images = image_folder(root, "images", "val")
-    chosen = enough("imagenet", _labelled(root / "val_map.txt", image_names(images)), images, count)
+    chosen = enough("imagenet", _labelled(root / "val_map.txt", image_names(images)), images, count, exactly)
     samples = tuple(
         Sample(index, f"imagenet/{name}", images / name, label=label) for index, (name, label) in enumerate(chosen)
     )

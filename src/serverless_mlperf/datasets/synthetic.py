@@ -37,11 +37,12 @@ CATEGORIES: Final[Mapping[Task, Mapping[int, str]]] = {
 _LABELS: Final = "labels.json"
 
 
-def load(task: Task, folder: Path | None, count: int | None, seed: int) -> Dataset:
+def load(task: Task, folder: Path | None, count: int | None, seed: int, *, exactly: bool = True) -> Dataset:
     """Load the set from its folder, made first if need be; without a folder, from the cache.
 
     A damaged set in the cache is made again; a damaged or different one in the user's folder is a DatasetError.
     """
+    del exactly  # as many are drawn as are asked for
     count = DEFAULT_COUNT if count is None else count
     if folder is None:
         return _cached(task, count, seed)

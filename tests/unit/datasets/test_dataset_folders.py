@@ -106,6 +106,18 @@ def test_folder_must_have_what_is_asked(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
 
 
+def test_small_folder_gives_what_it_has(tmp_path: Path) -> None:
+    """Who has not said how many images gets up to so many, of either kind of folder."""
+    for name in ("imagenet", "coco"):
+        (tmp_path / name).mkdir()
+    folder = imagenet_folder(tmp_path / "imagenet", "a.JPEG 1\nb.JPEG 2\n", "a.JPEG", "b.JPEG")
+    counts = [len(load_dataset("imagenet", "classification", folder, n, 0, exactly=False).samples) for n in (1, 128)]
+    coco = load_dataset(
+        "coco", "object_detection", coco_folder(tmp_path / "coco", coco_content()), 128, 0, exactly=False
+    )
+    assert (counts, len(coco.samples)) == ([1, 2], 2)
+
+
 def test_coco_boxes_become_corners(tmp_path: Path) -> None:
     """Boxes are corners in pixels; images that are not there are passed over; images without objects stay."""
     dataset = load_dataset("coco", "object_detection", coco_folder(tmp_path, coco_content()), None, 0)
