@@ -13,7 +13,6 @@ import math
 from typing import Final, Literal
 
 import numpy as np
-from scipy.stats import quantile_test
 
 LEVELS: Final = (0.5, 0.9, 0.95, 0.97, 0.99, 0.999)
 """The percentiles LoadGen reports (loadgen/results.h, `latency_percentiles`)."""
@@ -112,6 +111,8 @@ def _rank(count: int, p: float) -> int:
 @lru_cache(maxsize=1024)
 def _interval_ranks(count: int, p: float) -> tuple[int | None, int | None]:
     """Ranks of the ends, 0-based; None where the sample is too small for that end."""
+    from scipy.stats import quantile_test  # not at the top: it takes 0.6 s, and a command that only refuses needs none
+
     interval = quantile_test(np.arange(float(count)), q=0, p=p).confidence_interval(CONFIDENCE)
     return _whole(interval.low), _whole(interval.high)
 
