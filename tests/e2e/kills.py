@@ -24,8 +24,8 @@ MARKS: Final = {
 """Victim -> what its command line holds."""
 STAGES: Final = ("deploying", "checking", "warming up", "queries answered")
 """Of a cell, as progress names them."""
-MATRIX: Final = ("--cv_task", "classification", "--engine_and_format", "ie-ir", "--samples", "8", "--queries", "12")
-MEASURING: Final = ("--timeout", "20", "--retry-invalid", "0", "--wait-for-host", "0")
+MATRIX: Final = ("--cv_task", "classification", "--engine_and_format", "ie-ir", "--samples", "6", "--queries", "6")
+MEASURING: Final = ("--timeout", "5", "--retry-invalid", "0", "--wait-for-host", "0")
 SAME: Final = (
     "model_name", "memory", "task", "engine_and_format", "run", "files", "cold", "warm", "lost", "duplicates", "errors",
     "top1", "top5", "accuracy_samples",

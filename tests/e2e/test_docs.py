@@ -1,13 +1,15 @@
 """Every command in the documentation works as it is written, and the reference is what the commands say.
 
-Three things are other than written: what a reader puts in place of WEIGHTS and the like, that a busy host is
-neither waited for nor measured again, and that MLPerf's own durations (--full, ten minutes a run) are quick ones.
+The reader's photographs are a few of each data set, so that a page takes no minutes. Three things are other than
+written: what a reader puts in place of WEIGHTS and the like, that a busy host is neither waited for nor measured again,
+and that MLPerf's own durations (--full, ten minutes a run) are quick ones.
 """
 
 from collections.abc import Iterator
 import os
 from pathlib import Path
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -21,11 +23,12 @@ SHARED = ROOT.parent / "shared" / "data"
 BIN = Path(sys.executable).parent
 DATA = {
     "WEIGHTS": SHARED / "weights",
-    "IMAGENET": SHARED / "imagenet",
-    "COCO": SHARED / "coco",
     "RESULTS.csv": SHARED.parent / "seed" / "results.csv",
 }
 """What a reader has to put in place of these words."""
+PHOTOGRAPHS = {"IMAGENET": (SHARED / "imagenet", "images"), "COCO": (SHARED / "coco", "val2017")}
+"""The same: a data set, and where in it the images are."""
+PHOTOGRAPHS_COUNT = 24
 NOT_HERE = {
     "make bench": "the main job: what it runs is what the pages' smaller runs do",
     "make test": "what runs this test",
@@ -45,16 +48,16 @@ def commands(page: str) -> list[str]:
     return [line for line in lines if line and line not in NOT_HERE]
 
 
-def as_run_here(command: str, port: int) -> str:
+def as_run_here(command: str, port: int, home: Path) -> str:
     """The command with this environment's programs, a free port, and data in place of the words for it."""
     command = re.sub(r'^make bench ARGS="(.*)"$', r".venv/bin/serverless-mlperf run \1", command)
-    if re.search(r"serverless-mlperf run\b", command) and "--resume" not in command:
+    if re.search(r"serverless-mlperf run\b", command):
         command += " --retry-invalid 0 --wait-for-host 0"  # a busy host is not what is looked at here
     if "--full" in command:
         command = command.replace("--full", "--quick").replace("--samples 1024", "--samples 16")
     if "serverless-mlperf submission" in command:
         command += " --allow-invalid --force"  # quick runs are too short for MLPerf
-    for word, folder in DATA.items():
+    for word, folder in {**DATA, **{word: home / word for word in PHOTOGRAPHS}}.items():
         command = re.sub(rf"\b{word}\b", str(folder), command)
     return command.replace(".venv/bin/", f"{BIN}/").replace("4566", str(port))
 
@@ -66,10 +69,24 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A reader's, with photographs; the pages share what is kept in it."""
+    folder = tmp_path_factory.mktemp("home")
+    if SHARED.is_dir():
+        for word, (source, images) in PHOTOGRAPHS.items():
+            (folder / word / images).mkdir(parents=True)
+            listed = [path for path in source.iterdir() if path.is_file()]
+            chosen = [(source / images / path.name) for path in sorted((source / images).iterdir())[:PHOTOGRAPHS_COUNT]]
+            for path in (*listed, *chosen):
+                shutil.copy(path, folder / word / path.relative_to(source))
+    return folder
+
+
 @pytest.fixture
-def shell(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+def shell(tmp_path: Path, home: Path) -> Iterator[subprocess.Popen[str]]:
     """A shell in an empty folder, which ends with the processes it has put into the background."""
-    environment = {**os.environ, "HOME": str(tmp_path)}
+    environment = {**os.environ, "HOME": str(home)}
     process = subprocess.Popen(
         ["bash", "--norc"],
         stdin=subprocess.PIPE,
@@ -107,20 +124,24 @@ def run(shell: subprocess.Popen[str], command: str) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_commands_of_a_page(page: str, shell: subprocess.Popen[str]) -> None:
+def test_commands_of_a_page(page: str, shell: subprocess.Popen[str], home: Path) -> None:
     """In the order in which they stand, in one folder, each ends with status 0 and no traceback."""
     wanted = commands(page)
-    if any(re.search(rf"\b{word}\b", command) for command in wanted for word in DATA) and not SHARED.is_dir():
+    if (
+        any(re.search(rf"\b{word}\b", command) for command in wanted for word in (*DATA, *PHOTOGRAPHS))
+        and not SHARED.is_dir()
+    ):
         pytest.skip("needs the weights and photographs in ../shared/data")
     port = free_port()
     for command in wanted:
-        here = as_run_here(command, port)
+        here = as_run_here(command, port, home)
         status, printed = run(shell, here)
         assert status == 0, f"{command}\n{printed}"
         assert "Traceback" not in printed
         if here.endswith("&"):
             listens = f"until (exec 3<>/dev/tcp/127.0.0.1/{port}) 2>/dev/null; do sleep 0.1; done"
-            assert run(shell, f"timeout 60 bash -c '{listens}'") == (0, ""), f"{command}: nobody listens"
+            status, printed = run(shell, f"timeout 60 bash -c '{listens}'")  # what it prints may come meanwhile
+            assert status == 0, f"{command}: nobody listens\n{printed}"
 
 
 def test_reference_is_what_the_commands_say() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 import csv
+from itertools import cycle
 import json
 import os
 from pathlib import Path
@@ -32,6 +33,8 @@ from serverless_mlperf.workloads import Cell
 
 CELLS = (Cell("classification", "ie-ir", 3008), Cell("classification", "ie-ir", 1769))
 ARGUMENTS = (*MATRIX, "--queries", "6", "--memory", "3008", "--memory", "1769", *MEASURING)
+SIGNALS = ((signal.SIGTERM,), (signal.SIGINT, signal.SIGINT))
+"""Of stages in turn: both at each would be the same ways twice."""
 COMMAND = (sys.executable, "-m", "serverless_mlperf", "run")
 
 
@@ -185,9 +188,10 @@ def test_second_experiment_is_refused(tmp_path: Path) -> None:
 STAGES = ("packages:", "deploying", "checking", "warming up", "queries answered", "benchmarked unit")
 
 
-@pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize("signals", [[signal.SIGTERM], [signal.SIGINT, signal.SIGINT]])
-def test_interrupted_experiment_says_what_is_done(tmp_path: Path, stage: str, signals: list[signal.Signals]) -> None:
+@pytest.mark.parametrize(("stage", "signals"), list(zip(STAGES, cycle(SIGNALS), strict=False)))
+def test_interrupted_experiment_says_what_is_done(
+    tmp_path: Path, stage: str, signals: tuple[signal.Signals, ...]
+) -> None:
     """At any stage, once or twice, Ctrl-C or SIGTERM ends with 130 and one line; the folder can be gone on from."""
     with experiment(*ARGUMENTS, "--output", str(tmp_path)) as process:
         read_until(process, stage)
