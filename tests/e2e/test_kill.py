@@ -1,6 +1,7 @@
 """SIGKILL at any moment costs one try: after --resume the table is that of an undisturbed run, and nothing is left.
 
-A few moments each time; all twenty with SERVERLESS_MLPERF_KILLS=20, which prints a table with -s.
+A few moments each time; all twenty with SERVERLESS_MLPERF_KILLS=20, which prints a table with -s. Whom it meets is for
+SERVERLESS_MLPERF_VICTIMS=environment,server to say.
 """
 
 from collections.abc import Iterator
@@ -35,7 +36,8 @@ from serverless_mlperf.store import ResultsFolder
 
 SIZES = ("1536", "3008")
 SEED = 20
-KILLS = moments(int(os.environ.get("SERVERLESS_MLPERF_KILLS", len(VICTIMS))), len(SIZES), SEED)
+CHOSEN = os.environ.get("SERVERLESS_MLPERF_VICTIMS", ",".join(VICTIMS)).split(",")
+KILLS = moments(int(os.environ.get("SERVERLESS_MLPERF_KILLS", "3")), len(SIZES), SEED, CHOSEN)
 CELLS = (*MATRIX, *(part for size in SIZES for part in ("--memory", size)))
 
 

@@ -221,8 +221,13 @@ class Driver:
         try:
             await self._transport.send(query.key, query.sample_index)
         except (OSError, aiohttp.ClientError, BenchmarkError) as error:
-            if query.verdict is None:
-                self._settle(query, "send_error", None, f"not sent: {error}")
+            self._not_sent(query, str(error))
+        except Exception as error:  # a transport's defect: it ends its query, which names it, not LoadGen's run
+            self._not_sent(query, repr(error))
+
+    def _not_sent(self, query: Query, reason: str) -> None:
+        if query.verdict is None:
+            self._settle(query, "send_error", None, f"not sent: {reason}")
 
     def _set_alarm(self) -> None:
         """Wake up at the deadline of the oldest open query: all have the same patience, so it is the first."""

@@ -1,4 +1,4 @@
-"""A transport to nowhere: answers itself, with losses, duplicates and errors by rate and seed."""
+"""A transport to nowhere: answers itself, with faults by rate and seed."""
 
 import asyncio
 from collections import Counter
@@ -23,10 +23,15 @@ class FakeSettings:
     duplicate: float = 0.0
     duplicate_delay_s: float = 0.0
     """How much later than the first result a duplicate comes."""
+    late: float = 0.0
+    """Share of answers that come later than the others by `late_delay_s`."""
+    late_delay_s: float = 0.0
     error: float = 0.0
     send_error: float = 0.0
     stuck: float = 0.0
     """Share of `send` calls that never return."""
+    defect: float = 0.0
+    """Share of `send` calls that fail as only a defect of a transport does."""
     cold_after: int | None = None
     """From this many answers on, a new environment begins (a cold start in the window)."""
     faults_after: int = 0
@@ -53,12 +58,15 @@ class FakeTransport:
         settings, self._sent = self._settings, self._sent + 1
         if self._due(settings.send_error):
             raise TransportError(f"fake: {key} refused")
+        if self._due(settings.defect):
+            raise ZeroDivisionError(f"fake: defect at {key}")
         if self._due(settings.stuck):
             await asyncio.get_running_loop().create_future()
         if self._due(settings.loss):
             return
         failed = self._due(settings.error)
-        self._answer_later(key, sample_index, failed, settings.delay_s)
+        late_s = settings.late_delay_s if self._due(settings.late) else 0.0
+        self._answer_later(key, sample_index, failed, settings.delay_s + late_s)
         if self._due(settings.duplicate):
             self._answer_later(key, sample_index, failed, settings.delay_s + settings.duplicate_delay_s)
 
