@@ -5,7 +5,7 @@ and a search for the capacity decides by its last run whether to go on.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from serverless_mlperf.config import ExperimentConfig
@@ -56,11 +56,17 @@ def runs_at_most(config: ExperimentConfig) -> tuple[Mode, ...]:
 
 
 def next_run(config: ExperimentConfig, done: Sequence[Done]) -> RunPlan | None:
-    """The run that follows those of one round of a cell, or None when the round is complete."""
+    """The run that follows those of one round of a cell, or None when the round is complete.
+
+    In Server a run that is compared with the first one has its rate: of its own warm-up's capacity half would be another.
+    """
     if config.search_capacity:
         return _next_step(done)
     plans = _plans(config)
-    return plans[len(done)] if len(done) < len(plans) else None
+    if len(done) >= len(plans):
+        return None
+    plan, rate = plans[len(done)], done[0].target_qps if done else None
+    return plan if rate is None else replace(plan, target_qps=rate)
 
 
 def settled(config: ExperimentConfig, run: Done) -> bool:

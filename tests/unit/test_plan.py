@@ -42,6 +42,13 @@ def test_compliance_brings_its_references(mode: str, modes: list[str]) -> None:
     assert [plan.mode for plan in plans(9, mode=mode)] == modes
 
 
+def test_compared_runs_have_the_rate_of_the_first() -> None:
+    """Server without a rate: half of the capacity is measured once, not anew for the run that is compared."""
+    config = load_config(None, {"scenario": "server", "mode": "test01"})
+    rates = [plan.target_qps for n in range(3) if (plan := next_run(config, [Step(target_qps=20.0)] * n))]
+    assert rates == [None, 20.0, 20.0]
+
+
 def test_sweep_has_a_run_per_point() -> None:
     """In the order given."""
     assert [plan.max_in_flight for plan in plans(9, sweep=[1, 2, 4])] == [1, 2, 4]

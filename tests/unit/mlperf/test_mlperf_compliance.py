@@ -48,6 +48,27 @@ def test_early_stopping_of_a_short_run_is_no_score() -> None:
     assert (made.value, made.meaning) == (100.0, "result_90.00_percentile_latency_ns")
 
 
+def test_largest_latency_is_no_score() -> None:
+    """With 70 queries LoadGen's estimate discards none: one slow query would decide."""
+    values = {"early_stopping_latency_ss": 30e6, "result_90.00_percentile_latency_ns": 10e6}
+    most = {"result_max_latency_ns": 30e6}
+    names = [
+        made.meaning
+        for found in (values, {**values, **most})
+        if (made := score(DriverResult("r", "SingleStream", "performance", asked=1, loadgen=found)))
+    ]
+    assert names == ["early_stopping_latency_ss", "result_90.00_percentile_latency_ns"]
+
+
+def test_difference_of_scores_is_measured_again_and_one_of_answers_is_not() -> None:
+    """The host may have been busier in one of the runs; a cache makes every try faster."""
+    [slower], [differing] = (
+        reasons_of_test01(run(100.0), run(80.0), SAME),
+        reasons_of_test01(run(1.0), run(1.0), Comparison(63, 1, 0)),
+    )
+    assert (slower.transient, differing.transient) == (True, False)
+
+
 @pytest.mark.parametrize(
     ("after", "failed01", "failed04"), [(100.0, 0, 0), (109.9, 0, 0), (110.1, 1, 1), (90.1, 0, 0), (89.9, 1, 0)]
 )
