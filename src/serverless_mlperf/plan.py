@@ -58,7 +58,7 @@ def runs_at_most(config: ExperimentConfig) -> tuple[Mode, ...]:
 def next_run(config: ExperimentConfig, done: Sequence[Done]) -> RunPlan | None:
     """The run that follows those of one round of a cell, or None when the round is complete.
 
-    In Server a run that is compared with the first one has its rate: of its own warm-up's capacity half would be another.
+    In Server a run that is compared with the first one has its rate: half of its own capacity would be another.
     """
     if config.search_capacity:
         return _next_step(done)
