@@ -58,7 +58,9 @@ def moments(count: int, cells: int, seed: int, victims: Sequence[str] = VICTIMS)
 def _moment(generator: random.Random, victim: str, cells: int) -> Moment:
     # The others have no such process in the earlier stages.
     stages = STAGES[2:] if victim == "environment" else STAGES[2:3] if victim == "loadgen" else STAGES
-    return Moment(victim, generator.randint(1, cells), generator.choice(stages), generator.uniform(0, 0.6))
+    cell, stage = generator.randint(1, cells), generator.choice(stages)
+    # A third of a second after its last query a cell is retired, and after the last one there is nobody to kill.
+    return Moment(victim, cell, stage, generator.uniform(0, 0.2 if stage == STAGES[-1] else 0.6))
 
 
 @dataclass
