@@ -34,9 +34,10 @@ def repeat_lines(results: Sequence[CellResult]) -> tuple[str, ...]:
 
 
 def _by_cell(results: Sequence[CellResult]) -> list[list[CellResult]]:
-    cells: dict[tuple[str, int, str], list[CellResult]] = {}
+    # Steps of one round (rates of a search, points of a sweep, modes of a compliance test) are no repetitions.
+    cells: dict[tuple[str, int, str, int], list[CellResult]] = {}
     for result in results:
-        cells.setdefault((result.model_name, result.memory_mib, result.scenario), []).append(result)
+        cells.setdefault((result.model_name, result.memory_mib, result.scenario, result.step), []).append(result)
     return list(cells.values())
 
 
@@ -44,9 +45,10 @@ def _cell_lines(runs: Sequence[CellResult]) -> list[str]:
     """Over all runs of the cell, and so is said how many of them are not VALID."""
     first, invalid = runs[0], sum(not run.valid for run in runs)
     flaw = f", {invalid} of them INVALID" if invalid else ""
+    step = f", step {first.step} ({first.mode})" if first.step > 1 else ""
     figures = {**FORWARD, **(BURST if first.scenario == "Offline" else LATENCY)}
     return [
-        f"{first.model_name} {first.memory_mib} MB, {first.scenario}, over {len(runs)} runs{flaw} "
+        f"{first.model_name} {first.memory_mib} MB, {first.scenario}{step}, over {len(runs)} runs{flaw} "
         "(mean [95 % interval], median):",
         *(f"  {name} {_text(over_runs([figure(run) for run in runs]))}" for name, figure in figures.items()),
     ]

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from serverless_mlperf.percentiles import quantile
+from serverless_mlperf.report.repeats import repeat_lines
 from serverless_mlperf.report.results import CellResult
 from serverless_mlperf.report.steps import step_lines
 
@@ -32,6 +33,17 @@ def test_capacity_is_the_highest_valid_rate() -> None:
         "capacity of mobilenet_openvino 768 MB: 20 queries/s within 1000 ms at the 99th percentile; "
         "30 queries/s were INVALID (latency_bound)"
     )
+
+
+def test_steps_are_no_repetitions() -> None:
+    """The mean over rates of a search would be of nothing; the same step of several rounds is a repetition."""
+    once, again = rates((10, True), (20, True)), [replace(step, run=2) for step in rates((10, True), (20, True))]
+    assert repeat_lines(once) == ()
+    titles = [line for line in repeat_lines([*once, *again]) if "over" in line]
+    assert titles == [
+        "mobilenet_openvino 768 MB, Server, over 2 runs (mean [95 % interval], median):",
+        "mobilenet_openvino 768 MB, Server, step 2 (performance), over 2 runs (mean [95 % interval], median):",
+    ]
 
 
 def test_no_capacity_is_said_as_such() -> None:
