@@ -14,8 +14,9 @@ from serverless_mlperf.mlperf.spec import SAMPLES_PER_QUERY, Mode, Scenario
 from serverless_mlperf.workloads import ENGINE_AND_FORMATS, MEMORY_MIB, TASKS, WORKLOADS, Cell, EngineAndFormat, Task
 
 LAMBDA_MEMORY_MIB = (128, 10_240)
-DEFAULT_IMAGES = 128
 """Memory a standard function may have (AWS: lambda/latest/dg/configuration-memory)."""
+DEFAULT_IMAGES: Final = 128
+"""Images taken from a data set where nobody has said how many."""
 
 MIN_COLD: Final = 10
 """Cold starts for a median with an interval: six are the fewest (binomial), and wide."""

@@ -75,11 +75,12 @@ def cell_result(outcome: RunOutcome, run: int, engine: dict[str, Any], step: int
 
 
 def _flight(outcome: RunOutcome) -> tuple[Quantile, ...]:
-    """Sent -> completed, of warm queries that waited in the client on purpose."""
+    """Sent -> completed, of warm queries that waited in the client on purpose; what got no good result is later."""
     if outcome.driver.max_in_flight is None:
         return ()
     warm = [r for r in outcome.records if r.verdict == "ok" and not r.cold and r.begun_ns is not None]
-    return percentiles([(r.issued_ns + r.latency_ns - (r.begun_ns or 0)) / 1e6 for r in warm])
+    lost = sum(r.verdict != "ok" for r in outcome.records)
+    return percentiles([(r.issued_ns + r.latency_ns - (r.begun_ns or 0)) / 1e6 for r in warm], censored=lost)
 
 
 def _settings(driver: DriverResult) -> dict[str, Any]:

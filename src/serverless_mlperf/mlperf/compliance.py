@@ -106,4 +106,4 @@ def _performance_reasons(
             f"allowed {'+-' if both_ways else '+'}{limit:.0%} ({before.meaning})"
         )
         what = "caches of inputs or answers" if test == "test04" else "a host that was busier in one of the runs"
-        yield Reason(f"{test}_performance", evidence, f"look for {what}; measure again (--resume)", transient=True)
+        yield Reason(f"{test}_performance", evidence, f"look for {what}; measure again (--resume)", transient=False)

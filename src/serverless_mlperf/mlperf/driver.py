@@ -54,7 +54,7 @@ class Batch:
 
 _ring: Final = ctypes.PyDLL(None).eventfd_write
 """eventfd_write(3) that keeps the GIL. What lets go of it while it wakes the loop's thread, as `call_soon_threadsafe`
-does, has both threads fight for it afterwards: a quarter of the driver's addition (bench/loadgen_gates.py)."""
+does, has both threads fight for it afterwards: 13 of 60 us that the driver adds (bench/loadgen_gates.py)."""
 _ring.argtypes, _ring.restype = (ctypes.c_int, ctypes.c_uint64), ctypes.c_int
 
 
