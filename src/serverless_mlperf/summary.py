@@ -11,6 +11,7 @@ from serverless_mlperf.outcome import RunOutcome
 from serverless_mlperf.percentiles import Quantile, percentiles
 from serverless_mlperf.platforms.local.model import cpu_share
 from serverless_mlperf.quota import demands_from_records, predict_forward_ms, predict_share_ms
+from serverless_mlperf.records import Record
 from serverless_mlperf.report.results import CellResult
 from serverless_mlperf.scoring import Score
 from serverless_mlperf.stats import Summary, summarise
@@ -64,7 +65,8 @@ def cell_result(outcome: RunOutcome, run: int, engine: dict[str, Any], step: int
         phases_ms=dict(summary.phases_ms),
         engine=engine,
         step=step,
-        flight=_flight(outcome),
+        # Where a bound makes queries wait in the client on purpose.
+        flight=() if driver.max_in_flight is None else flight_percentiles(outcome.records),
         **_settings(driver),
         forward=latency.percentiles if latency else (),
         cold_forward=summary.cold_latency.percentiles if summary.cold_latency else (),
@@ -74,12 +76,10 @@ def cell_result(outcome: RunOutcome, run: int, engine: dict[str, Any], step: int
     )
 
 
-def _flight(outcome: RunOutcome) -> tuple[Quantile, ...]:
-    """Sent -> completed, of warm queries that waited in the client on purpose; what got no good result is later."""
-    if outcome.driver.max_in_flight is None:
-        return ()
-    warm = [r for r in outcome.records if r.verdict == "ok" and not r.cold and r.begun_ns is not None]
-    lost = sum(r.verdict != "ok" for r in outcome.records)
+def flight_percentiles(records: Sequence[Record]) -> tuple[Quantile, ...]:
+    """Sent -> completed, of warm queries; those without a good result count as later than all."""
+    warm = [r for r in records if r.verdict == "ok" and not r.cold and r.begun_ns is not None]
+    lost = sum(r.verdict != "ok" for r in records)
     return percentiles([(r.issued_ns + r.latency_ns - (r.begun_ns or 0)) / 1e6 for r in warm], censored=lost)
 
 

@@ -60,7 +60,7 @@ def outputs(control: ControlClient) -> list[str]:
             return keys
         if time.monotonic() > give_up:
             pytest.fail(f"{len(keys)} of {COUNT} outputs within {DEADLINE_S} s")
-        time.sleep(0.1)
+        time.sleep(0.1)  # a listing is asked for again: S3 has no call that waits
 
 
 def test_every_input_gives_one_output(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ def wait_for_folder(results: Path, pattern: str, process: subprocess.Popen[str])
     while not any(results.glob(pattern)):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < give_up, "the second cell did not begin in time"
-        time.sleep(0.02)
+        time.sleep(0.02)  # a folder tells nobody that it has come
 
 
 def test_disk_that_fills_up_in_a_run(tmp_path: Path) -> None:

@@ -120,4 +120,4 @@ def wait_for(condition: Callable[[], bool], what: str, deadline_s: float = 10) -
     while not condition():
         if time.monotonic() > give_up:
             pytest.fail(f"{what}: not within {deadline_s} s")
-        time.sleep(0.01)
+        time.sleep(0.01)  # of conditions of any kind: looked at again
