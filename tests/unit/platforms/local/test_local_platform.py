@@ -1,6 +1,7 @@
 """The platform as an experiment owns it: nothing outlives a cell, a killed server is told of once and replaced."""
 
 from collections.abc import Iterator
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -13,6 +14,7 @@ import zipfile
 from executor_functions import alive, wait_for
 import pytest
 
+from serverless_mlperf.cache import cache_dir
 from serverless_mlperf.errors import CutOffError, PlatformError
 from serverless_mlperf.platforms.base import FunctionConfig, Target
 from serverless_mlperf.platforms.local.control import ControlClient
@@ -63,6 +65,24 @@ def status(target: Target) -> dict[str, Any]:
     """The executor's own account."""
     with ControlClient(target.lambda_endpoint_url) as control:
         return dict(control.json("GET", "/_platform/status")["executor"])
+
+
+def test_deployed_function_has_nothing_left_to_unpack(tmp_path: Path, platform: LocalPlatform) -> None:
+    """Code and layer lie unpacked before anything has called the function: a calibration finds the host at rest."""
+    config = cell(tmp_path, 256)
+    for number, archive in enumerate((config.code_zip, config.layer_zip)):
+        with zipfile.ZipFile(archive, "a") as content:
+            content.writestr(f"of_this_run_{number}.py", str(tmp_path))
+    platform.deploy(config)
+    digests = [hashlib.sha256(archive.read_bytes()).hexdigest() for archive in (config.code_zip, config.layer_zip)]
+    assert [(cache_dir() / "unpacked" / digest).is_dir() for digest in digests] == [True, True]
+
+
+def test_unknown_function_is_not_prepared(platform: LocalPlatform, tmp_path: Path) -> None:
+    """As for any other request that names one."""
+    target = platform.deploy(cell(tmp_path, 256))
+    with ControlClient(target.lambda_endpoint_url) as control, pytest.raises(PlatformError, match="404"):
+        control.request("POST", "/_platform/prepare?function=absent")
 
 
 def test_no_environment_outlives_its_cell(tmp_path: Path, platform: LocalPlatform) -> None:
