@@ -71,12 +71,12 @@ def test_results_csv_has_the_seeds_columns(measured: tuple[Path, str]) -> None:
 
 
 def test_every_environment_was_warm(measured: tuple[Path, str]) -> None:
-    """Three environments of 768 MB on two cores, each cold once, in the warm-up, and each having served three."""
+    """As many environments as run undisturbed (three on two cores), each cold once, in the warm-up, and each having served three."""
     folder, _ = measured
     (run_folder,) = (folder / "cells" / "classification-ie-ir-768").iterdir()
     warmup = [json.loads(line) for line in (run_folder / "warmup.jsonl").read_text().splitlines()]
     served = {e: [w["cold"] for w in warmup if w["environment_id"] == e] for e in {w["environment_id"] for w in warmup}}
-    assert len(served) == undisturbed_at_once(768, host_cores()) > 1
+    assert len(served) == undisturbed_at_once(768, host_cores())
     assert all(len(cold) >= 3 and cold.count(True) == 1 for cold in served.values())
 
 
