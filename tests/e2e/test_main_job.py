@@ -71,7 +71,7 @@ def test_results_csv_has_the_seeds_columns(measured: tuple[Path, str]) -> None:
 
 
 def test_every_environment_was_warm(measured: tuple[Path, str]) -> None:
-    """As many environments as run undisturbed (three on two cores), each cold once, in the warm-up, and each having served three."""
+    """As many as run undisturbed (three on two cores), each cold once, in the warm-up, and each having served three."""
     folder, _ = measured
     (run_folder,) = (folder / "cells" / "classification-ie-ir-768").iterdir()
     warmup = [json.loads(line) for line in (run_folder / "warmup.jsonl").read_text().splitlines()]
