@@ -10,6 +10,7 @@ import typer
 
 from serverless_mlperf.commands.clean import clean
 from serverless_mlperf.commands.inputs import inputs
+from serverless_mlperf.commands.local import local_app
 from serverless_mlperf.commands.package import package
 from serverless_mlperf.commands.submission import submission
 from serverless_mlperf.errors import BenchmarkError, InputError
@@ -23,7 +24,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 models_app = typer.Typer(help="Build, list and verify the model files.", no_args_is_help=True)
-local_app = typer.Typer(help="The embedded local platform on its own.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
 app.add_typer(local_app, name="local")
 
@@ -207,16 +207,6 @@ def models_verify(
     if problems:
         raise typer.Exit(1)
     typer.echo(f"{folder}: every file matches its digest")
-
-
-@local_app.command("serve")
-def local_serve(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0: any free one.")] = 4566,
-) -> None:
-    """Serve S3, SQS and Lambda on 127.0.0.1 until Ctrl-C."""
-    from serverless_mlperf.platforms.local.service import main as serve
-
-    raise typer.Exit(serve(["--port", str(port)]))
 
 
 @app.command()

@@ -12,14 +12,19 @@ from serverless_mlperf.cache import cache_in_use
 from serverless_mlperf.errors import BenchmarkError, HostError
 from serverless_mlperf.owner import PREFIX, own_folder
 from serverless_mlperf.platforms.local.gateway.server import LocalServer
+from serverless_mlperf.platforms.local.options import ServerOptions
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Serve until SIGTERM, SIGINT or, with --parent-stdin, the end of stdin; the exit status."""
-    options = _parser().parse_args(argv)
+    """Serve as the arguments say; the exit status."""
+    return run(ServerOptions(**vars(_parser().parse_args(argv))))
+
+
+def run(options: ServerOptions) -> int:
+    """Serve until SIGTERM, SIGINT or, with `parent_stdin`, the end of stdin; the exit status."""
     _go_first()
     try:
-        asyncio.run(_serve(options.port, options.parent_stdin))
+        asyncio.run(_serve(options))
     except BenchmarkError as error:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_status
@@ -45,18 +50,18 @@ def _go_first() -> None:
         return  # an ordinary user's server is a little later; its lag is measured and part of every verdict
 
 
-async def _serve(port: int, parent_stdin: bool) -> None:
+async def _serve(options: ServerOptions) -> None:
     from serverless_mlperf.platforms.local.executor import LocalExecutor
 
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    if parent_stdin:
+    if options.parent_stdin:
         loop.add_reader(sys.stdin.fileno(), ended.set)
     with cache_in_use(), own_folder(PREFIX) as folder:
         folder.chmod(0o755)  # functions run as another user when we are root
-        async with LocalServer(port, folder, LocalExecutor) as server:
+        async with LocalServer(options.port, folder, LocalExecutor) as server:
             sys.stdout.write(json.dumps({"port": server.port, "pid": os.getpid()}) + "\n")
             sys.stdout.flush()
             server.lost.add_done_callback(lambda _: ended.set())

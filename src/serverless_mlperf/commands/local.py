@@ -1,0 +1,18 @@
+"""`serverless-mlperf local`."""
+
+from typing import Annotated
+
+import typer
+
+local_app = typer.Typer(help="The embedded local platform on its own.", no_args_is_help=True)
+
+
+@local_app.command("serve")
+def local_serve(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0: any free one.")] = 4566,
+) -> None:
+    """Serve S3, SQS and Lambda on 127.0.0.1 until Ctrl-C."""
+    from serverless_mlperf.platforms.local.options import ServerOptions
+    from serverless_mlperf.platforms.local.service import run
+
+    raise typer.Exit(run(ServerOptions(port=port)))

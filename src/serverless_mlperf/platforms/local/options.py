@@ -1,0 +1,13 @@
+"""What a server of the local platform can be told when it starts."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """The options of `serverless-mlperf local serve`, checked where they are read."""
+
+    port: int = 0
+    """On 127.0.0.1; 0: any free one."""
+    parent_stdin: bool = False
+    """End when standard input does, as a child process of an experiment."""
