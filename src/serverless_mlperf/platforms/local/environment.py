@@ -110,7 +110,7 @@ class Environment:
         if self._child is not None and not self._child.ended.done():
             deadline_ms = int(self._timer.when() * 1000 + (time.time() - self._loop.time()) * 1000)
             trace = f"Root=1-{started_ns // 10**9:08x}-{job.request_id.replace('-', '')[:24]};Sampled=0"
-            self._api.give(NextInvocation(job.request_id, job.payload, deadline_ms, self.spec.arn, trace))
+            self._api.give(NextInvocation(job.request_id, job.payload, deadline_ms, job.arn or self.spec.arn, trace))
             self._thaw()
         else:
             self._answer.set_result(failure(job.request_id, "Runtime.ExitError", "Runtime exited before the call"))

@@ -25,24 +25,26 @@ class EventQueue:
 
     def accept(self, spec: FunctionSpec, request_id: str, payload: bytes, now_ns: int) -> None:
         """Take one event; the function's queue keeps the order."""
-        self._specs[spec.name] = spec
+        name = spec.pool_name
+        self._specs[name] = spec
         self.counts["accepted"] += 1
-        name = spec.name
-        job = Job(request_id, payload, "event", now_ns, lambda job, outcome: self._finish(name, job, outcome))
+        job = Job(request_id, payload, "event", now_ns, lambda j, outcome: self._finish(name, j, outcome), arn=spec.arn)
         self._submit(spec, job)
 
-    def forget(self, name: str) -> None:
-        """A function is deleted: what waited to be tried again is dropped."""
-        self._specs.pop(name, None)
+    def forget(self, name: str, version: str | None = None) -> None:
+        """A function or one version of it is deleted: what waited to be tried again is dropped."""
+        gone = {p for p, s in self._specs.items() if s.name == name and version in {None, s.version}}
+        for pool_name in gone:
+            del self._specs[pool_name]
         for job, (owner, timer) in list(self._retries.items()):
-            if owner == name:
+            if owner in gone:
                 timer.cancel()
                 del self._retries[job]
                 self.counts["dropped"] += 1
 
     def close(self) -> None:
         """Drop all that waits to be tried again."""
-        for name in list(self._specs):
+        for name in {spec.name for spec in self._specs.values()}:
             self.forget(name)
 
     def _finish(self, name: str, job: Job, outcome: Outcome | BenchmarkError) -> None:

@@ -57,7 +57,7 @@ class LocalExecutor:
         """
         self._check_open()
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        job = Job(str(uuid.uuid4()), payload, "call", time.time_ns(), _resolve, future=future)
+        job = Job(str(uuid.uuid4()), payload, "call", time.time_ns(), _resolve, future=future, arn=spec.arn)
         self._scheduler.submit(spec, job)
         outcome = await future
         tail = outcome.log_tail if log_tail else b""
@@ -70,10 +70,14 @@ class LocalExecutor:
         self._events.accept(spec, request_id, payload, time.time_ns())
         return request_id
 
-    async def retire(self, function_name: str) -> None:
-        """End all environments of a function; returns when they are reaped."""
-        self._events.forget(function_name)
-        await self._scheduler.retire(function_name)
+    async def retire(self, function_name: str, version: str | None = None) -> None:
+        """End all environments of a function or of one version; returns when they are reaped."""
+        self._events.forget(function_name, version)
+        await self._scheduler.retire(function_name, version)
+
+    def renew(self, spec: FunctionSpec) -> None:
+        """A version has a new revision: environments of the former serve what they are at and end."""
+        self._scheduler.renew(spec)
 
     def reports(self, function_name: str) -> list[dict[str, Any]]:
         """REPORT lines of a function as values, in order; they outlive the function."""

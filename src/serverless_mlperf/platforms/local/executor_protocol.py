@@ -9,7 +9,7 @@ from serverless_mlperf.platforms.local.model import FunctionSpec, Invocation
 class Executor(Protocol):
     """Runs functions; used from one event loop, closed by who made it.
 
-    `submit_event`, `reports` and `status` return at once.
+    `submit_event`, `renew`, `reports` and `status` return at once.
     """
 
     @property
@@ -28,8 +28,11 @@ class Executor(Protocol):
     def submit_event(self, spec: FunctionSpec, payload: bytes) -> str:
         """Accept an asynchronous invocation, retried as the spec says; returns its request id."""
 
-    async def retire(self, function_name: str) -> None:
-        """End all environments of a function and drop its waiting events."""
+    async def retire(self, function_name: str, version: str | None = None) -> None:
+        """End all environments of a function, or of one version, and drop its waiting events."""
+
+    def renew(self, spec: FunctionSpec) -> None:
+        """A version has a new revision: environments of the former serve what they are at and end."""
 
     def reports(self, function_name: str) -> list[dict[str, Any]]:
         """REPORT lines of a function as values, in order."""

@@ -54,6 +54,8 @@ class Job:
     """It was decided that this job starts an environment: one that becomes free meanwhile is not taken, or the
     function would never get all its environments on a host where an init phase has to wait for room."""
     future: "asyncio.Future[Outcome] | None" = field(default=None)
+    arn: str = ""
+    """What was invoked, with the qualifier that the caller gave; empty: the function's own."""
 
 
 def exit_outcome(request_id: str, exit_: Exit, timeout_s: int) -> Outcome:

@@ -42,6 +42,18 @@ class FunctionSpec:
     reserved_concurrency: int | None = None
     max_retry_attempts: int = 2
     version: str = "$LATEST"
+    max_event_age_s: int = 21_600
+    """How long an asynchronous event may wait (AWS, lambda/latest/dg/invocation-async-configuring: 60 s to 6 h)."""
+    on_success_arn: str | None = None
+    on_failure_arn: str | None = None
+    """Where a record of an asynchronous invocation goes when it has ended well, or for good not."""
+    dead_letter_arn: str | None = None
+    """Queue that takes events given up (DeadLetterConfig)."""
+
+    @property
+    def pool_name(self) -> str:
+        """What its environments belong to: a published version has its own."""
+        return self.name if self.version == "$LATEST" else f"{self.name}:{self.version}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,19 +91,25 @@ class Scheduler:
         while (choice := self._choose()) is not None:
             self._start(*choice)
 
-    async def retire(self, name: str) -> None:
-        """End a function's environments and give up what waits; done when nothing is left of it."""
-        pool = self.pools.pop(name, None)
-        if pool is None:
-            return
-        for job in pool.waiting:
-            job.finish(job, PlatformError(f"function {name}: deleted while an invocation was waiting"))
-        pool.waiting.clear()
-        await self._end(list(pool.environments))
+    async def retire(self, name: str, version: str | None = None) -> None:
+        """End a function's environments, or those of one version, and give up what waits; done when nothing is left."""
+        found = [p for p in self._of_function(name) if version in {None, p.spec.version}]
+        for pool in found:
+            del self.pools[pool.spec.pool_name]
+            for job in pool.waiting:
+                job.finish(job, PlatformError(f"function {name}: deleted while an invocation was waiting"))
+            pool.waiting.clear()
+        await self._end([environment for pool in found for environment in pool.environments])
+
+    def renew(self, spec: FunctionSpec) -> None:
+        """A new revision: idle environments of the former end now, busy ones after their invocation."""
+        if spec.pool_name in self.pools:
+            self._pool(spec)
+            self.schedule()
 
     async def close(self) -> None:
         """End every function."""
-        for name in list(self.pools):
+        for name in {pool.spec.name for pool in self.pools.values()}:
             await self.retire(name)
         if self._tasks:
             await asyncio.wait(self._tasks)
@@ -137,7 +143,7 @@ class Scheduler:
     def on_idle(self, environment: Environment) -> None:
         """Give it the next job, or freeze it."""
         self._release(environment)
-        pool = self.pools.get(environment.spec.name)
+        pool = self.pools.get(environment.spec.pool_name)
         if environment.retiring or pool is None or pool.spec.revision_id != environment.spec.revision_id:
             environment.retire()
             self.schedule()
@@ -149,7 +155,7 @@ class Scheduler:
 
     def on_ended(self, environment: Environment) -> None:
         """Forget it."""
-        pool = self.pools.get(environment.spec.name)
+        pool = self.pools.get(environment.spec.pool_name)
         if pool is not None:
             pool.environments.discard(environment)
             if environment in pool.idle:
@@ -160,9 +166,9 @@ class Scheduler:
     # ---- inner works
 
     def _pool(self, spec: FunctionSpec) -> FunctionPool:
-        pool = self.pools.get(spec.name)
+        pool = self.pools.get(spec.pool_name)
         if pool is None:
-            pool = self.pools[spec.name] = FunctionPool(spec, self.capacity.cores)
+            pool = self.pools[spec.pool_name] = FunctionPool(spec, self.capacity.cores)
         elif pool.spec.revision_id != spec.revision_id:
             stale, pool.idle = pool.idle, []
             for environment in stale:
@@ -171,12 +177,21 @@ class Scheduler:
         return pool
 
     def _check_concurrency(self, pool: FunctionPool, reserved: int) -> None:
-        if pool.in_flight_calls >= reserved:
+        # The limit is the function's: its versions share it.
+        if sum(sibling.in_flight_calls for sibling in self._of_function(pool.spec.name)) >= reserved:
             raise ThrottledError(f"function {pool.spec.name}: {reserved} invocations are under way: its reserved limit")
+
+    def _within_reserved(self, spec: FunctionSpec) -> bool:
+        reserved = spec.reserved_concurrency
+        return reserved is None or sum(pool.active for pool in self._of_function(spec.name)) < reserved
+
+    def _of_function(self, name: str) -> list[FunctionPool]:
+        """The pools of a function's versions."""
+        return [pool for pool in self.pools.values() if pool.spec.name == name]
 
     def _choose(self) -> tuple[FunctionPool, Environment | None] | None:
         """The oldest job whose function may run one more, if the host has room for it; nothing overtakes it."""
-        able = [pool for pool in self.pools.values() if pool.ready]
+        able = [pool for pool in self.pools.values() if pool.ready and self._within_reserved(pool.spec)]
         if not able:
             return None
         pool = min(able, key=lambda candidate: candidate.waiting[0].order)
@@ -223,7 +238,7 @@ class Scheduler:
             return
         environment.holds_room = False
         self.capacity.give_back(environment.vcpu)
-        pool = self.pools.get(environment.spec.name)
+        pool = self.pools.get(environment.spec.pool_name)
         if pool is not None:
             pool.active -= 1
 

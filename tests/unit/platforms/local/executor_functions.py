@@ -1,5 +1,6 @@
 """A small function package with a handler for every way to behave, and an executor to run it."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 import hashlib
@@ -121,3 +122,10 @@ def wait_for(condition: Callable[[], bool], what: str, deadline_s: float = 10) -
         if time.monotonic() > give_up:
             pytest.fail(f"{what}: not within {deadline_s} s")
         time.sleep(0.01)  # of conditions of any kind: looked at again
+
+
+async def until(condition: Callable[[], bool], deadline_s: float = 10) -> None:
+    """The same on the running loop."""
+    async with asyncio.timeout(deadline_s):
+        while not condition():
+            await asyncio.sleep(0.01)

@@ -1,12 +1,13 @@
 """Environments: real processes under Lambda's rules, one invocation at a time."""
 
 import asyncio
+from dataclasses import replace
 import json
 import os
 from pathlib import Path
 import time
 
-from executor_functions import alive, ask, executor, fault, function, wait_for
+from executor_functions import alive, ask, executor, fault, function, until, wait_for
 import pytest
 
 from serverless_mlperf.platforms.local.controller_client import environment_nice
@@ -319,3 +320,42 @@ def test_damaged_package_is_one_clear_error(tmp_path: Path) -> None:
 
 def _state(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def test_versions_have_environments_of_their_own(tmp_path: Path) -> None:
+    """Two versions of a function run in two processes, each under the ARN invoked, and share the reserved limit."""
+
+    async def scenario() -> None:
+        async with executor(tmp_path) as running:
+            latest, first = (function(tmp_path, version=v, revision_id=v) for v in ("$LATEST", "1"))
+            pids = [(await ask(running, spec))["pid"] for spec in (latest, first, latest, first)]
+            assert pids[:2] == pids[2:]
+            assert pids[0] != pids[1]
+            long = asyncio.ensure_future(ask(running, replace(latest, reserved_concurrency=1), act="sleep", s=60))
+            await until(lambda: running.status()["functions"]["probe"]["active"] == 1)
+            with pytest.raises(ThrottledError):
+                await running.invoke(replace(first, reserved_concurrency=1), b"{}")
+            await running.retire("probe", "1")
+            assert [e["pid"] for e in running.status()["environments"]] == [pids[0]]
+            await running.retire("probe")
+            await asyncio.gather(long, return_exceptions=True)
+
+    asyncio.run(scenario())
+
+
+def test_a_new_revision_ends_what_is_idle(tmp_path: Path) -> None:
+    """Renewed, a function's idle environment ends without an invocation; a busy one answers first."""
+
+    async def scenario() -> None:
+        async with executor(tmp_path) as running:
+            spec = function(tmp_path)
+            busy = asyncio.ensure_future(ask(running, spec, act="sleep", s=0.5))
+            await until(lambda: running.status()["running"] == 1)
+            running.renew(replace(spec, revision_id="2"))
+            await busy
+            await until(lambda: not running.status()["environments"])
+            idle = await ask(running, replace(spec, revision_id="2"))
+            running.renew(replace(spec, revision_id="3"))
+            await until(lambda: not alive(idle["pid"]))
+
+    asyncio.run(scenario())
