@@ -9,13 +9,13 @@ from rich.console import Console
 
 from serverless_mlperf.calibration import calibrate, wait_until_quiet
 from serverless_mlperf.coldstart import cold_starts
-from serverless_mlperf.compliance import compliance_reasons
+from serverless_mlperf.compliance import compared, decide, score_differs
 from serverless_mlperf.config import ExperimentConfig
-from serverless_mlperf.errors import BenchmarkError, CutOffError
+from serverless_mlperf.errors import BenchmarkError, CutOffError, RunError
 from serverless_mlperf.host import host_cores
 from serverless_mlperf.measurement import measure_cold_start, measure_run
 from serverless_mlperf.mlperf.verdict import host_limited
-from serverless_mlperf.outcome import RunOutcome, first_engine, write_outcome
+from serverless_mlperf.outcome import RunOutcome, first_engine, read_outcome, write_outcome
 from serverless_mlperf.plan import RunPlan, next_run, settled
 from serverless_mlperf.platforms.base import FunctionConfig, Platform, Target
 from serverless_mlperf.platforms.local.model import visible_cores
@@ -27,7 +27,7 @@ from serverless_mlperf.report.results import CellResult
 from serverless_mlperf.report.table import block
 from serverless_mlperf.store import ResultsFolder
 from serverless_mlperf.summary import cell_result
-from serverless_mlperf.tries import write_json
+from serverless_mlperf.tries import Try, write_json
 from serverless_mlperf.workloads import Cell
 
 COLD_SUMMARY: Final = "cold.json"
@@ -142,6 +142,9 @@ class Cells:
             kept = self._folder.result(cell.name, run, step.number)
             if kept is None or not settled(self._config, kept):
                 kept = self._measure_valid(step, target, started_cold, progress)
+                if score_differs(kept):
+                    reference = Step(cell, run, 1, RunPlan("performance", done[0].target_qps))
+                    kept = self._measure_beside(step, reference, target, started_cold, progress)
             done.append(kept)
 
     def _retire(self, cell: Cell, target: Target) -> None:
@@ -175,15 +178,38 @@ class Cells:
         self._console.print(block(result), markup=False, highlight=False)
         return result
 
+    def _measure_beside(
+        self, step: Step, reference: Step, target: Target, started_cold: list[Record], progress: LiveProgress
+    ) -> CellResult:
+        """Judge a compliance test whose score differs by its reference measured once more, after it."""
+
+        def judge() -> CellResult:
+            progress.event({"event": "retry", "reasons": "the score differs: is it the host?"})
+            self._measure_valid(reference, target, started_cold, progress)
+            return self._judge_again(step)
+
+        def measure() -> CellResult:
+            return self._measure_valid(step, target, started_cold, progress)
+
+        return decide(judge, measure, self._config.retry_invalid)
+
+    def _judge_again(self, step: Step) -> CellResult:
+        """The verdict of a step's last whole try, now that there are more runs beside it."""
+        counted = self._folder.counted_try(step.cell.name, step.run, step.number)
+        if counted is None:
+            raise RunError(f"cell {step.cell.name}: step {step.number} is not there any more; measure the cell again")
+        result = self._keep(compared(read_outcome(counted.folder, step.cell), self._references(step)), step)
+        self._console.print(block(result), markup=False, highlight=False)
+        return result
+
+    def _references(self, step: Step) -> list[Try]:
+        """Whole tries of the steps before it, in the order in which they were measured."""
+        tries = self._folder.tries(step.cell.name)
+        return [each for each in tries if each.run == step.run and each.step < step.number and each.result]
+
     def _judged(self, outcome: RunOutcome, step: Step) -> RunOutcome:
         """Add what only the figures and the other steps of the run tell."""
-        outcome = _with_prediction(outcome)
-        references = [self._folder.counted_try(step.cell.name, step.run, n) for n in range(1, step.number)]
-        reasons = compliance_reasons(outcome, [each.folder for each in references if each is not None])
-        validity = outcome.validity
-        for reason in reasons:
-            validity = validity.with_reason(reason)
-        return replace(outcome, validity=validity)
+        return compared(_with_prediction(outcome), self._references(step))
 
     def _keep(self, outcome: RunOutcome, step: Step) -> CellResult:
         """Write what was computed of a try; summary.json last, so that its presence means a whole run."""
