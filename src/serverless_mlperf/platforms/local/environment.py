@@ -12,6 +12,8 @@ import uuid
 from serverless_mlperf.errors import BenchmarkError, PlatformError
 from serverless_mlperf.platforms.local.artefacts import Artefacts
 from serverless_mlperf.platforms.local.controller_client import Child, ControllerClient, Exit
+from serverless_mlperf.platforms.local.environment_faults import init_fault, strike_handler, strike_response
+from serverless_mlperf.platforms.local.faults import FaultBoard
 from serverless_mlperf.platforms.local.host import INIT_VCPU
 from serverless_mlperf.platforms.local.job import Job, Outcome, exit_outcome, failure, reported_failure
 from serverless_mlperf.platforms.local.logs import InvocationReport, LogPipe
@@ -43,9 +45,15 @@ class Workshop:
     """What environments are made with, one per server."""
 
     def __init__(
-        self, sandbox: Sandbox, controller: ControllerClient, artefacts: Artefacts, runtime: "asyncio.Future[Runtime]"
+        self,
+        sandbox: Sandbox,
+        controller: ControllerClient,
+        artefacts: Artefacts,
+        runtime: "asyncio.Future[Runtime]",
+        faults: FaultBoard,
     ) -> None:
         self.sandbox, self.controller, self.artefacts, self.runtime = sandbox, controller, artefacts, runtime
+        self.faults = faults
         self.made = 0
 
 
@@ -80,6 +88,8 @@ class Environment:
         self._init_error: bytes | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._frozen = False
+        self._doomed = False
+        """By a fault on demand: this process shall not get beyond its init phase, however quick it is."""
         self._spawn_asked_ns: int | None = None
         self._spawned_ns: int | None = None
         self._cleaning: asyncio.Future[None] | None = None
@@ -110,8 +120,11 @@ class Environment:
         if self._child is not None and not self._child.ended.done():
             deadline_ms = int(self._timer.when() * 1000 + (time.time() - self._loop.time()) * 1000)
             trace = f"Root=1-{started_ns // 10**9:08x}-{job.request_id.replace('-', '')[:24]};Sampled=0"
-            self._api.give(NextInvocation(job.request_id, job.payload, deadline_ms, job.arn or self.spec.arn, trace))
-            self._thaw()
+            given = NextInvocation(job.request_id, job.payload, deadline_ms, job.arn or self.spec.arn, trace)
+            plan = self._workshop.faults.plan
+            if plan is None or not strike_handler(plan, self, job.request_id):
+                self._api.give(given)
+                self._thaw()
         else:
             self._answer.set_result(failure(job.request_id, "Runtime.ExitError", "Runtime exited before the call"))
         outcome = await self._answer
@@ -191,7 +204,7 @@ class Environment:
 
     async def _start_again(self, port: int) -> None:
         """Lambda's answer to a long init phase: once more, throttled, within the function's timeout."""
-        child, self._child = self._child, None
+        child, self._child, self._frozen = self._child, None, False
         self._workshop.controller.kill(self._key, "init phase too long")
         if child is not None:
             await child.ended
@@ -219,6 +232,9 @@ class Environment:
         if self._log is not None:
             self._log.close()
         self._log = LogPipe()
+        plan = shop.faults.plan
+        strike = None if plan is None else init_fault(plan, self)
+        self._doomed = strike is not None
         begun_ns, self._spawn_asked_ns = time.perf_counter_ns(), time.time_ns()
         try:
             self._key, child = shop.controller.spawn(launch, self._log.write_end)
@@ -230,6 +246,8 @@ class Environment:
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         self._spawned_ns = time.time_ns()
         self._watch(child)
+        if strike is not None:
+            strike()
         return begun_ns
 
     def _watch(self, child: Child) -> None:
@@ -249,7 +267,7 @@ class Environment:
     def on_next(self) -> None:
         """Ready, or done with an invocation."""
         if self.state == "starting":
-            if not self._ready.done():
+            if not self._ready.done() and not self._doomed:
                 self._ready.set_result(None)
             return
         self._cancel_timer()
@@ -259,6 +277,8 @@ class Environment:
     def on_response(self, request_id: str, body: bytes, error_type: str | None, too_large: bool) -> bool:
         """Result or error of the invocation under way."""
         if self._answer is None or self._answer.done() or request_id != self._request_id:
+            return False
+        if (plan := self._workshop.faults.plan) is not None and strike_response(plan, self, request_id):
             return False
         if too_large:
             text = "Response payload size exceeded maximum allowed payload size (6291556 bytes)."

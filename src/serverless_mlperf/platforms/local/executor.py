@@ -14,6 +14,7 @@ from serverless_mlperf.platforms.local.artefacts import Artefacts
 from serverless_mlperf.platforms.local.controller_client import ControllerClient
 from serverless_mlperf.platforms.local.environment import Workshop
 from serverless_mlperf.platforms.local.event_queue import RETRY_DELAYS_S, EventQueue
+from serverless_mlperf.platforms.local.faults import FaultBoard
 from serverless_mlperf.platforms.local.job import Job, Outcome
 from serverless_mlperf.platforms.local.model import FunctionSpec, Invocation
 from serverless_mlperf.platforms.local.pool import Scheduler
@@ -24,7 +25,13 @@ from serverless_mlperf.platforms.local.sandbox import ISOLATION, Sandbox, sandbo
 class LocalExecutor:
     """Implements executor_protocol.Executor on the running event loop; `close` leaves no process and no folder."""
 
-    def __init__(self, endpoint_url: str, work_dir: Path, retry_delays_s: Sequence[float] = RETRY_DELAYS_S) -> None:
+    def __init__(
+        self,
+        endpoint_url: str,
+        work_dir: Path,
+        retry_delays_s: Sequence[float] = RETRY_DELAYS_S,
+        faults: FaultBoard | None = None,
+    ) -> None:
         self._uid = sandbox_uid()
         cores = tuple(sorted(os.sched_getaffinity(0)))
         self._scratch = scratch_folder(work_dir, self._uid)
@@ -33,7 +40,7 @@ class LocalExecutor:
         self._runtime: asyncio.Future[Runtime] = asyncio.ensure_future(prepare_runtime(self._uid))
         sandbox = Sandbox(endpoint_url, self._scratch, self._uid, cores)
         self._artefacts = Artefacts()
-        workshop = Workshop(sandbox, self._controller, self._artefacts, self._runtime)
+        workshop = Workshop(sandbox, self._controller, self._artefacts, self._runtime, faults or FaultBoard())
         self._scheduler = Scheduler(workshop, len(cores))
         self._events = EventQueue(self._scheduler.submit, retry_delays_s)
         self._closed = False

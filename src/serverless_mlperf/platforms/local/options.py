@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from serverless_mlperf.platforms.local.faults import FaultSettings
+
 
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
@@ -11,3 +13,5 @@ class ServerOptions:
     """On 127.0.0.1; 0: any free one."""
     parent_stdin: bool = False
     """End when standard input does, as a child process of an experiment."""
+    faults: FaultSettings | None = None
+    """What is to go wrong on demand from the start; None: nothing."""

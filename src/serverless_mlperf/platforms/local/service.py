@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 import json
 import os
 import signal
@@ -11,13 +12,18 @@ import sys
 from serverless_mlperf.cache import cache_in_use
 from serverless_mlperf.errors import BenchmarkError, HostError
 from serverless_mlperf.owner import PREFIX, own_folder
+from serverless_mlperf.platforms.local.faults import FaultBoard, FaultSettings
 from serverless_mlperf.platforms.local.gateway.server import LocalServer
 from serverless_mlperf.platforms.local.options import ServerOptions
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve as the arguments say; the exit status."""
-    return run(ServerOptions(**vars(_parser().parse_args(argv))))
+    try:
+        options = ServerOptions(**vars(_parser().parse_args(argv)))
+    except BenchmarkError as error:
+        return _failed(error)
+    return run(options)
 
 
 def run(options: ServerOptions) -> int:
@@ -26,15 +32,20 @@ def run(options: ServerOptions) -> int:
     try:
         asyncio.run(_serve(options))
     except BenchmarkError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return error.exit_status
+        return _failed(error)
     return 0
+
+
+def _failed(error: BenchmarkError) -> int:
+    sys.stderr.write(f"error: {error}\n")
+    return error.exit_status
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="serverless-mlperf local serve", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0: any free one")
     parser.add_argument("--parent-stdin", action="store_true", help="end when stdin does")
+    parser.add_argument("--faults", type=FaultSettings.from_text, help="faults on demand, e.g. lose=0.01,seed=7")
     return parser
 
 
@@ -61,7 +72,8 @@ async def _serve(options: ServerOptions) -> None:
         loop.add_reader(sys.stdin.fileno(), ended.set)
     with cache_in_use(), own_folder(PREFIX) as folder:
         folder.chmod(0o755)  # functions run as another user when we are root
-        async with LocalServer(options.port, folder, LocalExecutor) as server:
+        faults = FaultBoard(options.faults)
+        async with LocalServer(options.port, folder, partial(LocalExecutor, faults=faults), faults) as server:
             sys.stdout.write(json.dumps({"port": server.port, "pid": os.getpid()}) + "\n")
             sys.stdout.flush()
             server.lost.add_done_callback(lambda _: ended.set())

@@ -38,6 +38,8 @@ class Response:
     status: int = 200
     body: bytes | memoryview = b""
     headers: Mapping[str, str] = field(default_factory=dict)
+    sent_bytes: int | None = None
+    """A fault on demand: after so many bytes of the body the connection is closed; -1: before the head."""
 
 
 @dataclass
@@ -169,6 +171,9 @@ class HttpConnection(asyncio.Protocol):
             # The last line of defence of a server: told in full on stderr, answered as what it is.
             _log.exception("%s %s", request.method, request.target)
             response = Response(500, b"internal error; see the server's messages")
+        if response.sent_bytes is not None:
+            self._break_off(response, response.sent_bytes)
+            return
         keeps = head.keeps_connection
         if not keeps or head.version == "HTTP/1.0":
             response.headers = {**response.headers, "connection": "keep-alive" if keeps else "close"}
@@ -191,6 +196,13 @@ class HttpConnection(asyncio.Protocol):
             await self._may_write.wait()
             if self._transport:
                 self._transport.write(view[start : start + SLICE_BYTES])
+
+    def _break_off(self, response: Response, sent_bytes: int) -> None:
+        if sent_bytes >= 0:
+            self._write(response, head_only=True)
+            if self._transport:
+                self._transport.write(response.body[:sent_bytes])
+        self.close()
 
     def _write(self, response: Response, *, head_only: bool = False) -> None:
         lines = [f"HTTP/1.1 {response.status} {_REASONS.get(response.status, 'Unknown')}", f"date: {http_date()}"]

@@ -1,10 +1,13 @@
 """What an S3 event says, and to whom: functions through the executor, queues directly."""
 
 from collections.abc import Callable
+from functools import partial
 import json
 from typing import Any, Final
 from urllib.parse import quote_plus
 
+from serverless_mlperf.platforms.local.faults import FaultBoard
+from serverless_mlperf.platforms.local.gateway.event_faults import EventFaults
 from serverless_mlperf.platforms.local.gateway.s3_store import Bucket, StoredObject
 from serverless_mlperf.platforms.local.gateway.s3_xml import timestamp
 from serverless_mlperf.platforms.local.model import ACCOUNT_ID
@@ -20,15 +23,26 @@ Tell = Callable[[str, bytes], None]
 class Notifier:
     """Matches what happened to objects with a bucket's rules and tells their targets."""
 
-    def __init__(self, tell_function: Tell, tell_queue: Tell) -> None:
+    def __init__(self, tell_function: Tell, tell_queue: Tell, faults: FaultBoard | None = None) -> None:
         self._tell = {"CloudFunction": tell_function, "Queue": tell_queue}
+        self._faults = faults or FaultBoard()
+        self._disturbance = EventFaults()
 
     def tell(self, bucket: Bucket, stored: StoredObject, event: str, request_id: str) -> None:
         """An event (`ObjectCreated:Put`) happened to an object because of a request."""
         for rule in bucket.rules:
             if rule.matches(f"s3:{event}", stored.key):
                 record = event_record(bucket, stored, event, rule.id, request_id)
-                self._tell[rule.kind](rule.arn, json.dumps({"Records": [record]}, separators=(",", ":")).encode())
+                payload = json.dumps({"Records": [record]}, separators=(",", ":")).encode()
+                if (plan := self._faults.plan) is None or not plan.settings.concerns_event(rule.arn, stored.key):
+                    self._tell[rule.kind](rule.arn, payload)
+                else:
+                    deliver = partial(self._tell[rule.kind], rule.arn, payload)
+                    self._disturbance.deliver(plan, rule.arn, stored.key, deliver)
+
+    def close(self) -> None:
+        """Deliver no more of what is late."""
+        self._disturbance.close()
 
 
 def event_record(bucket: Bucket, stored: StoredObject, event: str, rule_id: str, request_id: str) -> dict[str, Any]:

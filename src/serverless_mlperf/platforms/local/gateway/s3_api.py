@@ -1,15 +1,18 @@
 """S3's REST API on the object store: path style, and `<bucket>.localhost`."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 import secrets
 from typing import Final
 from urllib.parse import quote
 
+from serverless_mlperf.platforms.local.faults import FaultBoard
 from serverless_mlperf.platforms.local.gateway import s3_xml
 from serverless_mlperf.platforms.local.gateway.errors import ApiError, not_implemented
 from serverless_mlperf.platforms.local.gateway.http import Request, Response
 from serverless_mlperf.platforms.local.gateway.notifications import Notifier
 from serverless_mlperf.platforms.local.gateway.s3_buckets import BucketOperations
+from serverless_mlperf.platforms.local.gateway.s3_faults import disturbed
 from serverless_mlperf.platforms.local.gateway.s3_headers import OVERRIDES
 from serverless_mlperf.platforms.local.gateway.s3_multipart import MultipartOperations
 from serverless_mlperf.platforms.local.gateway.s3_objects import ObjectOperations
@@ -31,9 +34,10 @@ Operation = Callable[[Request, Bucket, str], Awaitable[Response]]
 class S3Api:
     """Routes a request to its operation; errors become S3's XML."""
 
-    def __init__(self, store: ObjectStore, notifier: Notifier) -> None:
+    def __init__(self, store: ObjectStore, notifier: Notifier, faults: FaultBoard | None = None) -> None:
         self._store = store
         self._buckets = BucketOperations(store, notifier)
+        self._faults = faults or FaultBoard()
         self._host_id = secrets.token_urlsafe(48)
         objects, uploads = ObjectOperations(store, notifier), MultipartOperations(store, notifier)
         # Method and sub-resource -> operation and the parameters that it knows.
@@ -88,7 +92,10 @@ class S3Api:
         if not key:
             return await self._buckets.bucket(request, bucket)
         operation = self._operation(request)
-        return await operation(request, self._store.bucket(bucket), key)
+        found = self._store.bucket(bucket)
+        if (plan := self._faults.plan) is None or not key.startswith(plan.settings.prefix):
+            return await operation(request, found, key)
+        return await disturbed(plan, request, key, partial(operation, request, found, key))
 
     def _operation(self, request: Request) -> Operation:
         """What a request about an object asks for; ApiError NotImplemented."""

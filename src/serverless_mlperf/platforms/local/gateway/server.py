@@ -11,7 +11,9 @@ from typing import Any, Final
 
 from serverless_mlperf.errors import BenchmarkError, HostError
 from serverless_mlperf.platforms.local.executor_protocol import Executor
+from serverless_mlperf.platforms.local.faults import FaultBoard
 from serverless_mlperf.platforms.local.gateway.errors import ApiError
+from serverless_mlperf.platforms.local.gateway.fault_pages import FAULTS, fault_page
 from serverless_mlperf.platforms.local.gateway.http import HttpConnection, Request, Response, serve_http
 from serverless_mlperf.platforms.local.gateway.lambda_api import LambdaApi
 from serverless_mlperf.platforms.local.gateway.lambda_store import ZipFolder
@@ -62,10 +64,13 @@ class UsageProbe:
 class LocalServer:
     """Owns the listening socket, the executor and all state; an async context manager."""
 
-    def __init__(self, port: int, work_dir: Path, make_executor: MakeExecutor) -> None:
+    def __init__(
+        self, port: int, work_dir: Path, make_executor: MakeExecutor, faults: FaultBoard | None = None
+    ) -> None:
         self._wanted_port = port
         self._work_dir = work_dir
         self._make_executor = make_executor
+        self._faults = faults or FaultBoard()
         self._probe = UsageProbe()
         self.port = 0
 
@@ -86,13 +91,15 @@ class LocalServer:
         self._sqs.base_url = url
         store = ObjectStore()
         self._lambda = LambdaApi(store, ZipFolder(self._work_dir / "zips"), self._executor)
-        self._s3 = S3Api(store, Notifier(self._lambda.tell, self._sqs.tell))
+        self._notifier = Notifier(self._lambda.tell, self._sqs.tell, self._faults)
+        self._s3 = S3Api(store, self._notifier, self._faults)
         self._probing = asyncio.get_running_loop().create_task(self._probe.run())
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self._probing.cancel()
         self._listener.close()
+        self._notifier.close()
         await self._executor.close()
         for connection in list[HttpConnection](self._connections):
             connection.close()
@@ -111,6 +118,8 @@ class LocalServer:
     async def _platform(self, request: Request) -> Response:
         if (request.method, request.path) == ("POST", "/_platform/prepare"):
             return await self._prepare(request.query.get("function", ""))
+        if request.path == FAULTS:
+            return fault_page(self._faults, request)
         answers: dict[str, Callable[[], Any]] = {
             "/_platform/status": self._status,
             "/_platform/usage": lambda: self._probe.window(_number(request, "since_ns"), _number(request, "until_ns")),
@@ -135,6 +144,7 @@ class LocalServer:
             "pid": os.getpid(),
             "cpu_ns": time.process_time_ns(),
             "executor": self._executor.status(),
+            "faults": self._faults.status(),
         }
 
 
