@@ -40,6 +40,24 @@ def client(service: str, url: str, **settings: Any) -> Any:
     return boto3.client(service, endpoint_url=url, config=config, **CREDENTIALS)  # type: ignore[call-overload]
 
 
+def queue_policy(arn: str, bucket: str) -> dict[str, str]:
+    """Attributes of a queue that S3 may tell of a bucket's events."""
+    statement = {
+        "Effect": "Allow", "Principal": {"Service": "s3.amazonaws.com"}, "Action": "sqs:SendMessage", "Resource": arn,
+        "Condition": {"ArnLike": {"aws:SourceArn": f"arn:aws:s3:::{bucket}"}},
+    }  # fmt: skip
+    return {"Policy": json.dumps({"Version": "2012-10-17", "Statement": [statement]})}
+
+
+def allow_s3(functions: Any, name: str, bucket: str) -> None:
+    """Permit S3 to invoke a function for a bucket's events, once the function can serve."""
+    functions.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 0.05})
+    functions.add_permission(
+        FunctionName=name, StatementId=f"s3-{bucket}", Action="lambda:InvokeFunction", Principal="s3.amazonaws.com",
+        SourceArn=f"arn:aws:s3:::{bucket}", SourceAccount="000000000000",
+    )  # fmt: skip
+
+
 def refusal(call: Callable[..., Any], **parameters: Any) -> tuple[int, str]:
     """HTTP status and code of a call that must fail; HEAD has no document, its code is the status."""
     try:

@@ -20,6 +20,8 @@ import obstore
 from obstore.store import S3Store
 import pytest
 
+from local_server import allow_s3, queue_policy
+
 HANDLER = """
 import json, os, urllib.parse, urllib.request
 def handler(event, context):
@@ -76,8 +78,10 @@ def function(clients: dict[str, Any]) -> str:
         FunctionName="echo", Runtime=RUNTIME, Role="arn:aws:iam::000000000000:role/r", Handler="app.handler",
         Code={"ZipFile": code()}, MemorySize=512, Timeout=20,
     )  # fmt: skip
+    allow_s3(clients["lambda"], "echo", "bucket")
     queue = clients["sqs"].create_queue(QueueName="done")["QueueUrl"]
     arn = clients["sqs"].get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    clients["sqs"].set_queue_attributes(QueueUrl=queue, Attributes=queue_policy(arn, "bucket"))
 
     def rule(prefix: str, suffix: str = "") -> dict[str, Any]:
         rules = [{"Name": "prefix", "Value": prefix}] + ([{"Name": "suffix", "Value": suffix}] if suffix else [])
@@ -165,11 +169,14 @@ def test_functions_are_listed_updated_and_deleted(clients: dict[str, Any]) -> No
     layer = clients["lambda"].publish_layer_version(LayerName="tools", Content={"ZipFile": code()})["LayerVersionArn"]
     common: dict[str, Any] = {"Runtime": RUNTIME, "Role": "arn:aws:iam::000000000000:role/r", "Handler": "app.handler"}
     made = clients["lambda"].create_function(FunctionName="two", Code={"ZipFile": code()}, Layers=[layer], **common)
+    settled = {"FunctionName": "two", "WaiterConfig": {"Delay": 0.05}}
+    clients["lambda"].get_waiter("function_active_v2").wait(**settled)
     changed = clients["lambda"].update_function_configuration(FunctionName="two", MemorySize=1536)
     assert (changed["MemorySize"], changed["Layers"][0]["Arn"]) == (1536, layer)
     assert changed["RevisionId"] != made["RevisionId"]
-    with pytest.raises(ClientError, match="InvalidParameterValueException"):
-        clients["lambda"].update_function_configuration(FunctionName="two", Handler="nodot")
+    clients["lambda"].get_waiter("function_updated_v2").wait(**settled)
+    with pytest.raises(ClientError, match="ValidationException"):
+        clients["lambda"].update_function_configuration(FunctionName="two", MemorySize=20_000)
     names = [f["FunctionName"] for f in clients["lambda"].list_functions()["Functions"]]
     assert names == ["echo", "two"]
     clients["lambda"].delete_function(FunctionName="two")

@@ -12,7 +12,7 @@ from botocore.client import Config
 from botocore.exceptions import ConnectionClosedError, IncompleteReadError, ResponseStreamingError
 import pytest
 
-from local_server import CREDENTIALS, PLATFORM, client, raw, refusal, serving
+from local_server import CREDENTIALS, PLATFORM, client, queue_policy, raw, refusal, serving
 
 PAGE = "/_platform/faults"
 BODY = b"0123456789" * 1000
@@ -127,7 +127,9 @@ def test_events_to_a_queue_are_lost_as_counted(url: str, s3: Any) -> None:
     """Every PUT is acknowledged, and the queue lacks exactly the keys that the platform says it has lost."""
     sqs = client("sqs", url)
     queue_url = sqs.create_queue(QueueName="told")["QueueUrl"]
-    rule = {"QueueArn": "arn:aws:sqs:us-east-1:000000000000:told", "Events": ["s3:ObjectCreated:*"]}
+    arn = "arn:aws:sqs:us-east-1:000000000000:told"
+    rule = {"QueueArn": arn, "Events": ["s3:ObjectCreated:*"]}
+    sqs.set_queue_attributes(QueueUrl=queue_url, Attributes=queue_policy(arn, "faults"))
     s3.put_bucket_notification_configuration(Bucket="faults", NotificationConfiguration={"QueueConfigurations": [rule]})
     put_faults(url, rates={"lose": 0.3}, seed=7, prefix="told/")
     for number in range(20):

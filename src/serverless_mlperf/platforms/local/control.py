@@ -56,6 +56,28 @@ class ControlClient:
         return json.loads(data) if data else None
 
 
+def queue_policy(queue_arn: str, bucket: str) -> str:
+    """A queue's policy that lets S3 tell it of a bucket's events."""
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": "s3.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": queue_arn,
+        "Condition": {"ArnLike": {"aws:SourceArn": f"arn:aws:s3:::{bucket}"}},
+    }
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+def invoke_permission(bucket: str) -> dict[str, str]:
+    """What AddPermission needs so that S3 may invoke a function for a bucket's events."""
+    return {
+        "StatementId": "s3",
+        "Action": "lambda:InvokeFunction",
+        "Principal": "s3.amazonaws.com",
+        "SourceArn": f"arn:aws:s3:::{bucket}",
+    }
+
+
 def notification_xml(function_arn: str, input_prefix: str, queue_arn: str, output_prefix: str) -> bytes:
     """S3 notification configuration: `*.json` below the input prefix calls the function, outputs tell the queue."""
     function = _configuration("CloudFunction", "Cloud", function_arn, {"prefix": input_prefix, "suffix": ".json"})

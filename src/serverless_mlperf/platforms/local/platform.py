@@ -12,7 +12,13 @@ from urllib.parse import quote
 from serverless_mlperf.errors import CutOffError, InputError, PlatformError
 from serverless_mlperf.host import host_cores
 from serverless_mlperf.platforms.base import FunctionConfig, PlatformUsage, Report, Target
-from serverless_mlperf.platforms.local.control import LAMBDA_FUNCTIONS, ControlClient, notification_xml
+from serverless_mlperf.platforms.local.control import (
+    LAMBDA_FUNCTIONS,
+    ControlClient,
+    invoke_permission,
+    notification_xml,
+    queue_policy,
+)
 from serverless_mlperf.platforms.local.host import most_at_once
 from serverless_mlperf.platforms.local.model import ACCOUNT_ID, REGION
 from serverless_mlperf.platforms.local.server_process import ServerProcess
@@ -88,9 +94,11 @@ class LocalPlatform:
         with self._control() as control:
             layer = self._layer(control, function.layer_zip)
             created = self._create(control, function, layer)
-            queue_url = control.sqs("CreateQueue", {"QueueName": function.name})["QueueUrl"]
-            input_prefix, output_prefix = f"input/{function.cell_name}/", f"output/{function.cell_name}/"
             queue_arn = f"arn:aws:sqs:{REGION}:{ACCOUNT_ID}:{function.name}"
+            attributes = {"Policy": queue_policy(queue_arn, self._bucket)}
+            queue = {"QueueName": function.name, "Attributes": attributes}
+            queue_url = control.sqs("CreateQueue", queue)["QueueUrl"]
+            input_prefix, output_prefix = f"input/{function.cell_name}/", f"output/{function.cell_name}/"
             trigger = notification_xml(created["FunctionArn"], input_prefix, queue_arn, output_prefix)
             control.request("PUT", f"/{self._bucket}?notification", trigger)
             control.request("POST", f"{PREPARE}?function={quote(function.name)}")
@@ -154,6 +162,7 @@ class LocalPlatform:
         control.json("PUT", f"/2017-10-31/functions/{name}/concurrency", limit)
         # No retries while measuring: a second execution would be a second sample of the same query.
         control.json("PUT", f"/2019-09-25/functions/{name}/event-invoke-config", {"MaximumRetryAttempts": 0})
+        control.json("POST", f"{LAMBDA_FUNCTIONS}/{name}/policy", invoke_permission(self._bucket))
         return created
 
     def _layer(self, control: ControlClient, layer_zip: Path) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -13,6 +14,9 @@ from serverless_mlperf.platforms.local.gateway.chunks import read_chunks
 from serverless_mlperf.platforms.local.gateway.errors import ApiError, BadRequestError
 from serverless_mlperf.platforms.local.gateway.http import Request, Response
 from serverless_mlperf.platforms.local.gateway.http_head import read_head
+from serverless_mlperf.platforms.local.gateway.lambda_state import LambdaState
+from serverless_mlperf.platforms.local.gateway.lambda_zips import ZipFolder
+from serverless_mlperf.platforms.local.gateway.notification_guard import NotificationGuard
 from serverless_mlperf.platforms.local.gateway.notifications import Notifier
 from serverless_mlperf.platforms.local.gateway.s3_api import S3Api
 from serverless_mlperf.platforms.local.gateway.s3_checksums import checksum_of
@@ -65,7 +69,8 @@ BODIES = st.one_of(
 async def ask(request: Request) -> Response:
     """The answer of an S3 with one object and one upload."""
     store = ObjectStore()
-    api = S3Api(store, Notifier(lambda *_: None, lambda *_: None))
+    guard = NotificationGuard(LambdaState(ZipFolder(Path("unused"))), lambda _: None)
+    api = S3Api(store, Notifier(lambda *_: None, lambda *_: None, guard))
     store.put(store.create("bucket"), "k", CONTENT, {}, {})
     begun = await api.handle(Request("POST", "/bucket/k?uploads", {}, b""))
     upload = bytes(begun.body).partition(b"<UploadId>")[2].partition(b"<")[0].decode()

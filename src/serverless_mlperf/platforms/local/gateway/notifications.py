@@ -8,6 +8,7 @@ from urllib.parse import quote_plus
 
 from serverless_mlperf.platforms.local.faults import FaultBoard
 from serverless_mlperf.platforms.local.gateway.event_faults import EventFaults
+from serverless_mlperf.platforms.local.gateway.notification_guard import NotificationGuard
 from serverless_mlperf.platforms.local.gateway.s3_store import Bucket, StoredObject
 from serverless_mlperf.platforms.local.gateway.s3_xml import timestamp
 from serverless_mlperf.platforms.local.model import ACCOUNT_ID
@@ -23,15 +24,18 @@ Tell = Callable[[str, bytes], None]
 class Notifier:
     """Matches what happened to objects with a bucket's rules and tells their targets."""
 
-    def __init__(self, tell_function: Tell, tell_queue: Tell, faults: FaultBoard | None = None) -> None:
+    def __init__(
+        self, tell_function: Tell, tell_queue: Tell, guard: NotificationGuard, faults: FaultBoard | None = None
+    ) -> None:
         self._tell = {"CloudFunction": tell_function, "Queue": tell_queue}
+        self.guard = guard
         self._faults = faults or FaultBoard()
         self._disturbance = EventFaults()
 
     def tell(self, bucket: Bucket, stored: StoredObject, event: str, request_id: str) -> None:
         """An event (`ObjectCreated:Put`) happened to an object because of a request."""
         for rule in bucket.rules:
-            if rule.matches(f"s3:{event}", stored.key):
+            if rule.matches(f"s3:{event}", stored.key) and self.guard.permits(bucket, rule):
                 record = event_record(bucket, stored, event, rule.id, request_id)
                 payload = json.dumps({"Records": [record]}, separators=(",", ":")).encode()
                 if (plan := self._faults.plan) is None or not plan.settings.concerns_event(rule.arn, stored.key):

@@ -11,6 +11,7 @@ from typing import Final
 
 from serverless_mlperf.platforms.local.gateway.errors import ApiError, not_implemented
 from serverless_mlperf.platforms.local.gateway.http import Request, Response
+from serverless_mlperf.platforms.local.gateway.notification_guard import NotificationGuard
 from serverless_mlperf.platforms.local.gateway.s3_acl import acl_answer, refuse_acl
 from serverless_mlperf.platforms.local.gateway.s3_errors import malformed_xml
 from serverless_mlperf.platforms.local.gateway.s3_payload import receive
@@ -74,11 +75,13 @@ FIXED: Final = {
 }
 """Answers that cannot change here."""
 REMOVABLE: Final = frozenset(("tagging", "policy", "lifecycle", "publicAccessBlock"))
+UNCHECKED: Final = "x-amz-skip-destination-validation"
+"""Header of PutBucketNotificationConfiguration."""
 REMOVED: Final = b""
 """Stands for a default that was deleted."""
 
 
-async def configuration(request: Request, bucket: Bucket) -> Response:
+async def configuration(request: Request, bucket: Bucket, guard: NotificationGuard) -> Response:
     """GET, PUT or DELETE of a bucket's sub-resource."""
     names = [name for name in request.query if not name.startswith("x-")]
     if len(names) == 1:
@@ -86,7 +89,7 @@ async def configuration(request: Request, bucket: Bucket) -> Response:
             case "GET":
                 return _get(bucket, names[0])
             case "PUT":
-                return await _put(request, bucket, names[0])
+                return await _put(request, bucket, names[0], guard)
             case "DELETE" if names[0] in REMOVABLE:
                 _remove(bucket, names[0])
                 return Response(204)
@@ -120,11 +123,14 @@ def _kept(bucket: Bucket, name: str) -> Response:
     raise ApiError(404, *ABSENT[name], {"BucketName": bucket.name})
 
 
-async def _put(request: Request, bucket: Bucket, name: str) -> Response:
+async def _put(request: Request, bucket: Bucket, name: str, guard: NotificationGuard) -> Response:
     body = (await receive(request)).body
     match name:
         case "notification":
-            bucket.rules = read_rules(body)
+            rules = read_rules(body)
+            if request.headers.get(UNCHECKED, "").lower() != "true":
+                guard.check(bucket, rules)
+            bucket.rules = rules
         case "tagging":
             bucket.tags = read_tagging(body, MAX_BUCKET_TAGS)
         case "acl":

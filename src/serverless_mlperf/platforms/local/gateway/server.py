@@ -6,6 +6,7 @@ from collections.abc import Callable
 import json
 import os
 from pathlib import Path
+import re
 import time
 from typing import Any, Final
 
@@ -16,7 +17,10 @@ from serverless_mlperf.platforms.local.gateway.errors import ApiError
 from serverless_mlperf.platforms.local.gateway.fault_pages import FAULTS, fault_page
 from serverless_mlperf.platforms.local.gateway.http import HttpConnection, Request, Response, serve_http
 from serverless_mlperf.platforms.local.gateway.lambda_api import LambdaApi
-from serverless_mlperf.platforms.local.gateway.lambda_store import ZipFolder
+from serverless_mlperf.platforms.local.gateway.lambda_code import DOWNLOADS
+from serverless_mlperf.platforms.local.gateway.lambda_state import LambdaState
+from serverless_mlperf.platforms.local.gateway.lambda_zips import ZipFolder
+from serverless_mlperf.platforms.local.gateway.notification_guard import NotificationGuard
 from serverless_mlperf.platforms.local.gateway.notifications import Notifier
 from serverless_mlperf.platforms.local.gateway.s3_api import S3Api
 from serverless_mlperf.platforms.local.gateway.s3_store import ObjectStore
@@ -26,6 +30,7 @@ PROBE_S: Final = 0.002
 SAMPLES_KEPT: Final = 360_000
 """An hour of samples."""
 JSON: Final = {"content-type": "application/json"}
+ZIP: Final = {"content-type": "application/zip"}
 MakeExecutor = Callable[[str, Path], Executor]
 """Endpoint URL and a work folder -> the executor."""
 
@@ -90,8 +95,11 @@ class LocalServer:
         self._sqs = SqsApi()
         self._sqs.base_url = url
         store = ObjectStore()
-        self._lambda = LambdaApi(store, ZipFolder(self._work_dir / "zips"), self._executor)
-        self._notifier = Notifier(self._lambda.tell, self._sqs.tell, self._faults)
+        self._zips = ZipFolder(self._work_dir / "zips")
+        state = LambdaState(self._zips)
+        self._lambda = LambdaApi(state, store, self._executor, lambda arn: self._sqs.policy(arn) is not None, url)
+        self._guard = NotificationGuard(state, self._sqs.policy)
+        self._notifier = Notifier(self._lambda.tell, self._sqs.tell, self._guard, self._faults)
         self._s3 = S3Api(store, self._notifier, self._faults)
         self._probing = asyncio.get_running_loop().create_task(self._probe.run())
         return self
@@ -100,6 +108,7 @@ class LocalServer:
         self._probing.cancel()
         self._listener.close()
         self._notifier.close()
+        self._lambda.close()
         await self._executor.close()
         for connection in list[HttpConnection](self._connections):
             connection.close()
@@ -120,6 +129,8 @@ class LocalServer:
             return await self._prepare(request.query.get("function", ""))
         if request.path == FAULTS:
             return fault_page(self._faults, request)
+        if request.method == "GET" and request.path.startswith(DOWNLOADS):
+            return await self._download(request.path.removeprefix(DOWNLOADS).removesuffix(".zip"))
         answers: dict[str, Callable[[], Any]] = {
             "/_platform/status": self._status,
             "/_platform/usage": lambda: self._probe.window(_number(request, "since_ns"), _number(request, "until_ns")),
@@ -129,6 +140,13 @@ class LocalServer:
         if answer is None:
             return Response(404, b"no such page")
         return Response(200, json.dumps(answer()).encode(), JSON)
+
+    async def _download(self, sha256: str) -> Response:
+        """A package, where GetFunction and GetLayerVersion say that it can be had."""
+        if not re.fullmatch("[0-9a-f]{64}", sha256):
+            return Response(404, b"no such package")
+        content = await asyncio.to_thread(self._zips.find, sha256)
+        return Response(404, b"no such package") if content is None else Response(200, content, ZIP)
 
     async def _prepare(self, function: str) -> Response:
         try:
@@ -145,6 +163,7 @@ class LocalServer:
             "cpu_ns": time.process_time_ns(),
             "executor": self._executor.status(),
             "faults": self._faults.status(),
+            "notifications_refused": dict(self._guard.refused),
         }
 
 

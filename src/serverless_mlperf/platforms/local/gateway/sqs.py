@@ -145,6 +145,11 @@ class SqsApi:
         if queue is not None:
             queue.send(payload.decode())
 
+    def policy(self, arn: str) -> str | None:
+        """The access policy of the queue of that ARN, empty without one; None when there is no such queue."""
+        queue = self.queues.get(arn.rpartition(":")[2])
+        return None if queue is None or queue.arn != arn else queue.attributes.get("Policy", "")
+
     async def _answer(self, action: str, values: dict[str, Any]) -> Any:
         try:
             if action == "ReceiveMessage":

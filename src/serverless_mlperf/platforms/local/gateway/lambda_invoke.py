@@ -1,0 +1,100 @@
+"""Invoke: synchronous, as an event, or as a question whether it could be."""
+
+import base64
+import json
+from typing import Final
+
+from serverless_mlperf.platforms.local.executor_protocol import Executor
+from serverless_mlperf.platforms.local.gateway.errors import ApiError, not_implemented
+from serverless_mlperf.platforms.local.gateway.http import Request, Response
+from serverless_mlperf.platforms.local.gateway.lambda_call import JSON
+from serverless_mlperf.platforms.local.gateway.lambda_errors import invalid
+from serverless_mlperf.platforms.local.gateway.lambda_lookup import find_revision
+from serverless_mlperf.platforms.local.gateway.lambda_names import FunctionRef, function_ref
+from serverless_mlperf.platforms.local.gateway.lambda_specs import make_spec, spec_to_invoke
+from serverless_mlperf.platforms.local.gateway.lambda_state import LambdaState
+from serverless_mlperf.platforms.local.model import FunctionSpec, Invocation, ThrottledError
+
+MAX_SYNC_BYTES: Final = 6 << 20
+MAX_EVENT_BYTES: Final = 1 << 20
+"""Payload limits of an invocation (lambda/latest/dg/gettingstarted-limits)."""
+
+
+class Invoker:
+    """Gives invocations to the executor."""
+
+    def __init__(self, state: LambdaState, executor: Executor) -> None:
+        self._state = state
+        self._executor = executor
+
+    def spec(self, ref: FunctionRef) -> FunctionSpec:
+        """What an invocation runs now; ApiError when there is nothing that can run."""
+        function, _ = find_revision(self._state, ref)
+        return spec_to_invoke(function, ref)
+
+    async def invoke(self, request: Request, ref: FunctionRef) -> Response:
+        """The Invoke operation."""
+        kind = request.headers.get("x-amz-invocation-type", "RequestResponse")
+        limit = MAX_EVENT_BYTES if kind == "Event" else MAX_SYNC_BYTES
+        if len(request.body) > limit:
+            message = f"Request must be smaller than {limit} bytes for the InvokeFunction operation"
+            raise ApiError(413, "RequestTooLargeException", message)
+        _refuse_headers(request)
+        payload, spec = _payload(request.body), self.spec(ref)
+        match kind:
+            case "DryRun":
+                return Response(204)
+            case "Event":
+                request_id = self._executor.submit_event(spec, payload)
+                return Response(202, b"", {"x-amzn-requestid": request_id})
+            case "RequestResponse":
+                return await self._wait(request, spec, payload)
+        raise invalid(f"InvocationType {kind!r} must be RequestResponse, Event or DryRun")
+
+    def accept(self, arn: str, payload: bytes) -> bool:
+        """Take an event for the function of an ARN, which may still be on its way; whether there is one."""
+        try:
+            ref = function_ref(arn)
+            function, revision = find_revision(self._state, ref)
+        except ApiError:
+            return False
+        ready = function.serving is not None or revision.progress.state == "Active"
+        spec = spec_to_invoke(function, ref) if ready else make_spec(function, revision, ref.qualifier)
+        self._executor.submit_event(spec, payload)
+        return True
+
+    async def run(self, spec: FunctionSpec, payload: bytes, *, log_tail: bool = False) -> Invocation:
+        """Invoke and wait; ApiError 429 where a limit is reached."""
+        try:
+            return await self._executor.invoke(spec, payload, log_tail=log_tail)
+        except ThrottledError as error:
+            details = {"Reason": "ReservedFunctionConcurrentInvocationLimitExceeded"}
+            raise ApiError(429, "TooManyRequestsException", "Rate Exceeded.", details) from error
+
+    async def _wait(self, request: Request, spec: FunctionSpec, payload: bytes) -> Response:
+        tail = request.headers.get("x-amz-log-type") == "Tail"
+        done = await self.run(spec, payload, log_tail=tail)
+        headers = {
+            **JSON,
+            "x-amz-executed-version": done.executed_version,
+            "x-amzn-requestid": done.request_id,
+            **({"x-amz-function-error": done.function_error} if done.function_error else {}),
+            **({"x-amz-log-result": base64.b64encode(done.log_tail).decode()} if tail else {}),
+        }
+        return Response(200, done.payload, headers)
+
+
+def _refuse_headers(request: Request) -> None:
+    for name in ("x-amz-client-context", "x-amz-tenant-id", "x-amz-durable-execution-name"):
+        if name in request.headers:
+            raise not_implemented(f"the header {name} of Invoke")
+
+
+def _payload(body: bytes) -> bytes:
+    """The event as sent; `{}` without any."""
+    try:
+        json.loads(body or b"{}")
+    except ValueError as error:
+        message = f"Could not parse request body into json: {error}"
+        raise ApiError(400, "InvalidRequestContentException", message) from None
+    return body or b"{}"
