@@ -14,7 +14,7 @@ from typing import Final, Literal, get_args
 
 from serverless_mlperf.errors import HostError
 
-Section = Literal["datasets", "environments", "models", "packages", "references", "runtimes", "unpacked"]
+Section = Literal["datasets", "environments", "models", "packages", "prices", "references", "runtimes", "unpacked"]
 SECTIONS: Final[tuple[Section, ...]] = get_args(Section)
 EXPERIMENT_LOCK: Final = "experiment.lock"
 USE_LOCK: Final = "in-use.lock"

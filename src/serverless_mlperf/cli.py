@@ -12,6 +12,7 @@ from serverless_mlperf.commands.clean import clean
 from serverless_mlperf.commands.inputs import inputs
 from serverless_mlperf.commands.local import local_app
 from serverless_mlperf.commands.package import package
+from serverless_mlperf.commands.prices import prices_app
 from serverless_mlperf.commands.submission import submission
 from serverless_mlperf.errors import BenchmarkError, InputError
 from serverless_mlperf.interruption import Interruption
@@ -26,6 +27,7 @@ app = typer.Typer(
 models_app = typer.Typer(help="Build, list and verify the model files.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
 app.add_typer(local_app, name="local")
+app.add_typer(prices_app, name="prices")
 
 Weights = Annotated[Path | None, typer.Option("--weights", help="Folder of trained .npz weights; default: embedded.")]
 
@@ -111,6 +113,12 @@ def run(  # noqa: PLR0913 - one parameter per option
     bucket_name: Annotated[
         str | None, typer.Option("--bucket-name", "--bucket_name", help="Name of the bucket.")
     ] = None,
+    price_region: Annotated[
+        str | None, typer.Option("--price-region", help="Whose list prices queries are priced by (us-east-1).")
+    ] = None,
+    billing_date: Annotated[
+        str | None, typer.Option("--billing-date", help="Day (2020-06-01) whose billing rules count; default: today's.")
+    ] = None,
     profile: Annotated[str | None, typer.Option(help="Credentials profile; the local platform needs none.")] = None,
     output: Annotated[Path | None, typer.Option(help="Folder that gets results/<id>.")] = None,
 ) -> None:
@@ -152,6 +160,8 @@ def run(  # noqa: PLR0913 - one parameter per option
         "seed": seed,
         "timeout_s": timeout,
         "bucket_name": bucket_name,
+        "price_region": price_region,
+        "billing_date": billing_date,
         "output": output,
     }
     console = Console(soft_wrap=True)

@@ -1,6 +1,7 @@
 """An experiment as one immutable value: TOML file plus options, checked once at the edge."""
 
 from collections.abc import Iterator, Mapping
+from datetime import date
 from pathlib import Path
 import tomllib
 from typing import Annotated, Any, Final, Literal
@@ -97,6 +98,10 @@ class ExperimentConfig(BaseModel):
     """Seed of the synthetic data set."""
     timeout_s: Count = Field(60, ge=1, le=900)
     """The function's timeout."""
+    price_region: str = Field("us-east-1", pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$")
+    """Whose list prices the queries are priced by."""
+    billing_date: date | None = None
+    """By whose billing rules; None: the present ones. In 2020 durations were rounded up to 100 ms."""
     bucket_name: str = Field("serverless-mlperf", pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
     output: AnyPath = Path("results")
 

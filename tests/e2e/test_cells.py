@@ -11,8 +11,13 @@ from serverless_mlperf.config import load_config
 from serverless_mlperf.platforms.base import FunctionConfig, Target
 from serverless_mlperf.platforms.local.platform import LocalPlatform
 from serverless_mlperf.preparation import prepare
+from serverless_mlperf.pricing.billing import PRESENT_RULES
+from serverless_mlperf.pricing.cost import Pricing
+from serverless_mlperf.pricing.table import load_prices
 from serverless_mlperf.resume import stored_settings
 from serverless_mlperf.store import ResultsFolder
+
+PRICING = Pricing("us-east-1", load_prices().region("us-east-1"), PRESENT_RULES)
 
 
 class NotRetiring(LocalPlatform):
@@ -48,7 +53,7 @@ def measure(
     environments = dict.fromkeys(config.cells, 1)
     with platform_class(config.bucket_name) as platform:
         console = Console(file=out, soft_wrap=True)
-        failures = Cells(config, preparation, platform, folder, console, environments).measure_missing()
+        failures = Cells(config, preparation, platform, folder, console, environments, PRICING).measure_missing()
     return folder, failures, out.getvalue()
 
 

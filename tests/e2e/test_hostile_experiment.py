@@ -13,9 +13,13 @@ from serverless_mlperf.config import ExperimentConfig, load_config
 from serverless_mlperf.experiment import report
 from serverless_mlperf.platforms.local.platform import LocalPlatform
 from serverless_mlperf.preparation import Preparation, prepare
+from serverless_mlperf.pricing.billing import PRESENT_RULES
+from serverless_mlperf.pricing.cost import Pricing
+from serverless_mlperf.pricing.table import load_prices
 from serverless_mlperf.store import ResultsFolder
 
 MODEL = "models/mobilenetv1/FP32/mobilenet_v1_224_frozen.bin"
+PRICING = Pricing("us-east-1", load_prices().region("us-east-1"), PRESENT_RULES)
 FAILED, MEASURED = "classification-ie-ir-1536", "object_detection-ie-ir-1536"
 
 
@@ -48,7 +52,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> tuple[ResultsFolder, str,
     preparation = Altered(**{field.name: getattr(made, field.name) for field in fields(made)})
     results = ResultsFolder.create(folder / "results", {}, [cell.name for cell in config.cells], {})
     with LocalPlatform(config.bucket_name) as platform:
-        cells = Cells(config, preparation, platform, results, console, dict.fromkeys(config.cells, 1))
+        cells = Cells(config, preparation, platform, results, console, dict.fromkeys(config.cells, 1), PRICING)
         failures = cells.measure_missing()
     return results, printed.getvalue(), report(results, failures, console)
 

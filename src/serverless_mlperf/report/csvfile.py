@@ -8,8 +8,10 @@ from typing import Any, Final
 
 from serverless_mlperf.files import write_whole
 from serverless_mlperf.percentiles import LEVELS, level_name
+from serverless_mlperf.pricing.cost import RunCost
 from serverless_mlperf.report.results import CellResult
 
+COST_PARTS: Final = ("_duration", "_request", "_storage", "_logs")
 SEED_COLUMNS: Final = ("model_name", "latency", "qps", "latency_variance", "memory")
 LEVEL_NAMES: Final = tuple(level_name(p).replace(".", "_") for p in LEVELS)
 """`p50` ... `p99_9`."""
@@ -68,6 +70,9 @@ OUR_COLUMNS: Final = (
     "over_latency",
     "over_latency_allowed",
     "unattributed_ms",
+    *(f"usd_per_million{part}" for part in ("", *COST_PARTS)),
+    "price_region",
+    "prices_as_of",
 )
 """New columns come last. Of a burst the latency columns are empty: its completion times are no latency."""
 
@@ -94,7 +99,17 @@ def _row(result: CellResult) -> dict[str, Any]:
         **_forward(result),
         **_latency(result),
         "unattributed_ms": result.waterfall.unattributed_ms if result.waterfall else None,
+        **_cost(result.cost),
     }
+
+
+def _cost(cost: RunCost | None) -> dict[str, Any]:
+    """Of warm queries; empty where there were none."""
+    if cost is None or cost.warm is None:
+        return {}
+    parts = {f"usd_per_million{part}": getattr(cost.warm, f"{part[1:]}_usd") * 1_000_000 for part in COST_PARTS}
+    totals = {"usd_per_million": cost.warm.per_million_usd}
+    return {**totals, **parts, "price_region": cost.region, "prices_as_of": cost.prices_as_of}
 
 
 def _forward(result: CellResult) -> dict[str, float | None]:

@@ -7,6 +7,7 @@ from pydantic import TypeAdapter
 
 from serverless_mlperf.latency import Latencies
 from serverless_mlperf.percentiles import Quantile
+from serverless_mlperf.pricing.cost import RunCost
 from serverless_mlperf.waterfall import Waterfall
 
 
@@ -108,6 +109,8 @@ class CellResult:
     waterfall: Waterfall | None = None
     """Where the time of warm queries went."""
     cold_waterfall: Waterfall | None = None
+    cost: RunCost | None = None
+    """Price of a query, warm and cold apart; None where the platform billed nothing."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for summary.json."""

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from serverless_mlperf.mlperf.verdict import CLIENT_LIMITED_SHARE
 from serverless_mlperf.percentiles import LEVELS, level_name
+from serverless_mlperf.report.costs import cost_lines, per_million
 from serverless_mlperf.report.latencies import latency_lines, percentile_lines, two_lines
 from serverless_mlperf.report.repeats import repeat_lines
 from serverless_mlperf.report.results import CellResult
@@ -58,6 +59,7 @@ def _our_lines(result: CellResult) -> tuple[str, ...]:
         f"share {_ms(r.share_predicted_ms)}, 20 ms quota {_ms(r.quota_predicted_ms)}",
         f"  CPU per query: function {_ms(r.function_cpu_ms)}, platform {_ms(r.platform_cpu_ms)}, "
         f"client {_ms(r.client_cpu_ms)}; billed {_ms(r.billed_ms_mean)}, memory {_text(r.max_memory_mib)} MiB",
+        *cost_lines(r.cost),
         f"  lost {r.lost}, duplicates {r.duplicates}, errors {r.errors}; {_accuracy(r)}",
         *_client(r),
         f"  {_against_reference(r)}",
@@ -150,6 +152,7 @@ SPEED: Final = (
     Column("QPS", lambda r: _number(r.qps_seed), "files / (last finish - first start), as in the seed"),
     Column("LG", lambda r: _number(r.qps_loadgen), "LoadGen's rate: samples/s of the burst, or completed queries/s"),
     Column("init", lambda r: _number(r.init_ms, 0), "init phase of a cold start, ms, median"),
+    Column("$/M*", per_million, "modelled: USD of a million warm queries on Lambda, at list prices"),
 )
 EVIDENCE: Final = (
     Column("c/w", lambda r: f"{r.cold}/{r.warm}", "cold and warm queries in the measured window"),

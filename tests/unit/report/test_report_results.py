@@ -3,18 +3,28 @@
 import csv
 from dataclasses import replace
 import io
+import json
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from serverless_mlperf.errors import InputError
+from serverless_mlperf.pricing.billing import PRESENT_RULES
+from serverless_mlperf.pricing.cost import REQUESTS, Pricing, RunCost, query_cost
+from serverless_mlperf.pricing.table import load_prices
 from serverless_mlperf.report.csvfile import SEED_COLUMNS, write_results
 from serverless_mlperf.report.figures import draw_figures, read_bars
 from serverless_mlperf.report.progress import LiveProgress
 from serverless_mlperf.report.results import CellResult
 from serverless_mlperf.report.table import block, print_table
 
+PRICES = load_prices().region("us-east-1")
+WARM = query_cost(480, 768, REQUESTS["s3", None], Pricing("us-east-1", PRICES, PRESENT_RULES))
+COST = RunCost(
+    WARM, None, run_usd=1001 * WARM.total_usd, region="us-east-1", architecture="x86_64", prices_as_of="2025-10-28",
+    granularity_ms=1, init_billed=True, modelled=True,
+)  # fmt: skip
 RESULT = CellResult(
     task="object_detection", engine_and_format="ie-ir", memory_mib=768, model_name="ssd_openvino", run=1,
     p50_ms=291.14699363708496, p90_ms=316.87426567077637, mean_ms=300.0, stddev_ms=12.5, qps_seed=47.511881528529536,
@@ -22,6 +32,7 @@ RESULT = CellResult(
     cold=0, warm=1001, environments=4, init_ms=250.0, share_predicted_ms=310.0, quota_predicted_ms=305.0,
     function_cpu_ms=140.0, forward_cpu_ms=134.0, platform_cpu_ms=1.5, client_cpu_ms=1.0, lost=0, duplicates=0, errors=0,
     valid=False, tries=3, ap=0.25, ap50=0.4, accuracy_samples=128, reasons=("host_after: evidence; next step",),
+    cost=COST,
 )  # fmt: skip
 SEED_BLOCK = """**********benchmarked unit***********
 benchmark ssd_openvino
@@ -73,15 +84,28 @@ def test_table_shows_every_run_in_whole_numbers_of_columns() -> None:
     lines = [line for line in out.getvalue().splitlines() if line.strip().startswith("ssd_openvino")]
     assert len(lines) == 2
     assert lines[0].split() == [
-        "ssd_openvino", "768", "291.1", "316.9", "300.0", "310.0", "305.0", "47.5", "46.0", "250", "0/1001", "4",
-        "140.0", "1.5", "1.0", "0/0/0", "0.400", "INVALID",
+        "ssd_openvino", "768", "291.1", "316.9", "300.0", "310.0", "305.0", "47.5", "46.0", "250", "22.57", "0/1001",
+        "4", "140.0", "1.5", "1.0", "0/0/0", "0.400", "INVALID",
     ]  # fmt: skip
     assert "2 runs measured, 1 VALID, 1 INVALID" in out.getvalue()
 
 
 def test_result_survives_json() -> None:
     """What summary.json holds gives the same result back."""
-    assert CellResult.from_dict({**RESULT.to_dict(), "of_a_later_schema": 1}) == RESULT
+    written = json.loads(json.dumps({**RESULT.to_dict(), "of_a_later_schema": 1}))
+    assert CellResult.from_dict(written) == RESULT
+
+
+def test_cost_names_its_parts_and_its_prices() -> None:
+    """Warm and cold apart, called modelled; the rules are named where they are not the present ones."""
+    lines = block(RESULT).splitlines()
+    at = lines.index("  cost on Lambda (modelled: us-east-1, x86_64, prices of 2025-10-28), USD per million:")
+    assert lines[at + 1] == "    warm queries 22.57 = duration 6.00 + requests 0.20 + S3 16.20 + logs 0.17"
+    assert not lines[at + 2].startswith("    cold")
+    assert RESULT.cost is not None
+    old = replace(RESULT, cost=replace(RESULT.cost, granularity_ms=100, init_billed=False))
+    assert "prices of 2025-10-28, rounded up to 100 ms, init free)" in block(old)
+    assert "cost on Lambda" not in block(replace(RESULT, cost=None))
 
 
 def test_csv_begins_with_the_seeds_columns(tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 """The pipeline on the shipped fakes: every query ends in one result or one error record."""
 
+from collections import Counter
 import json
 from typing import Any
 
 import numpy as np
 import pytest
 
+from serverless_mlperf.pricing.cost import REQUESTS
 from serverless_mlperf_sut import images, protocol, service
 from serverless_mlperf_sut.engines.base import EngineError, Tensor
 from serverless_mlperf_sut.engines.fake import FakeEngine
@@ -67,6 +69,14 @@ def test_few_round_trips_and_the_input_goes_last(storage: MemoryStorage) -> None
     assert storage.log[:2] == [f"GET {KEY}", "GET coco/1.jpg"]
     assert set(storage.log[2:4]) == {"PUT output/c/r-00000001.json", "PUT completed/c/r-00000001.json"}
     assert storage.log[4:] == [f"DELETE {KEY}"]
+
+
+def test_requests_are_those_that_a_query_is_priced_by(storage: MemoryStorage) -> None:
+    """The client adds the PUT of the input and the GET of the output; DELETE is free."""
+    started(storage).handle(s3_event(KEY), "id-1")
+    verbs = Counter(line.split()[0] for line in storage.log)
+    priced = REQUESTS["s3", None]
+    assert (verbs["PUT"] + verbs["COPY"] + 1, verbs["GET"] + 1) == (priced.puts, priced.gets)
 
 
 def test_phases_are_measured_by_both_clocks(storage: MemoryStorage) -> None:
