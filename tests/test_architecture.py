@@ -13,6 +13,7 @@ CLIENT, FUNCTION = "serverless_mlperf", "serverless_mlperf_sut"
 PURE = (
     "accuracy",
     "clock",
+    "cpu_model",
     "early_stopping",
     "latency",
     "mlperf.agreement",

@@ -1,28 +1,31 @@
 """What a CPU quota makes of a measured demand: predicted mean `forward`, to hold beside the measured one.
 
-A function of m MB may use m / 1769 vCPU, handed out as a budget per 20 ms period (measured on Lambda and
-kept by the local platform). A job much longer than a period takes CPU time / share; a short one takes a
-staircase, because it may find a whole budget or none. All values here are modelled from measured CPU times.
+A function of m MB may use m / 1769 vCPU, handed out as a budget per 20 ms period and charged at ticks of 4 ms
+(measured on Lambda and kept by the local platform: cpu_model). A job much longer than a period takes CPU time /
+share; a short one takes a staircase, because it may find a whole budget or none. All values here are modelled from
+measured CPU times.
 """
 
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+import math
 import random
 from statistics import fmean
 from typing import Final
 
+from serverless_mlperf.cpu_model import PERIOD_NS, Budget, VirtualCpu
 from serverless_mlperf.records import Record
 
-PERIOD_MS: Final = 20.0
 MIN_QUERIES: Final = 400
 """Predictions are means over at least so many queries."""
 SESSION_QUERIES: Final = 40
 """Of one environment, back to back; the next session begins at another phase of the period."""
+LEAST_CORES: Final = 2
+"""Any function sees so many (platforms.local.model.visible_cores)."""
 BEFORE: Final = ("fetch_input", "fetch", "unpack", "decode", "preprocess")
 AFTER: Final = ("postprocess", "deliver")
-_EPSILON_MS: Final = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +52,7 @@ def predict_share_ms(forward_cpu_ms: float, share: float, parallelism: float) ->
     return forward_cpu_ms / min(share, parallelism)
 
 
-def predict_forward_ms(
-    queries: Sequence[Demand], share: float, parallelism: float, period_ms: float = PERIOD_MS, seed: int = 0
-) -> float:
+def predict_forward_ms(queries: Sequence[Demand], share: float, parallelism: float, seed: int = 0) -> float:
     """Mean forward of one environment that serves `queries` one after the other under a quota.
 
     Simulated in sessions that begin at random phases of the period and serve the queries in shuffled order, until
@@ -63,19 +64,16 @@ def predict_forward_ms(
     generator = random.Random(seed)  # noqa: S311 - reproducible, not secret
     forwards: list[float] = []
     while len(forwards) < MIN_QUERIES:
-        clock = _Throttle(share * period_ms, period_ms, generator.random() * period_ms)
+        cpu = _virtual_cpu(share, parallelism, generator)
         order = generator.choices(queries, k=SESSION_QUERIES + 1)
-        forwards.extend([_serve(clock, demand, parallelism) for demand in order][1:])
+        forwards.extend([_serve(cpu, demand, parallelism) for demand in order][1:])
     return fmean(forwards)
 
 
-def forward_walls_ms(
-    demand: Demand, share: float, parallelism: float, count: int, period_ms: float = PERIOD_MS, seed: int = 0
-) -> list[float]:
+def forward_walls_ms(demand: Demand, share: float, parallelism: float, count: int, seed: int = 0) -> list[float]:
     """Wall times of `forward` of isolated queries: each finds a whole budget at a random phase of the period."""
     generator = random.Random(seed)  # noqa: S311 - reproducible, not secret
-    phases = (generator.random() * period_ms for _ in range(count))
-    return [_serve(_Throttle(share * period_ms, period_ms, phase), demand, parallelism) for phase in phases]
+    return [_serve(_virtual_cpu(share, parallelism, generator), demand, parallelism) for _ in range(count)]
 
 
 def demands_from_records(records: Sequence[Record]) -> list[Demand]:
@@ -93,54 +91,31 @@ def demands_from_records(records: Sequence[Record]) -> list[Demand]:
     return [_demand(record, idle_ms, least_gap_ms + unsent_ms.get(record.key, 0)) for record in warm]
 
 
-class _Throttle:
-    """A CPU whose use is limited to a budget per period; unused budget is lost, nothing is owed."""
-
-    def __init__(self, budget_ms: float, period_ms: float, phase_ms: float) -> None:
-        self._budget_ms, self._period_ms = budget_ms, period_ms
-        self.now_ms = phase_ms
-        self._refill_at_ms = period_ms
-        self._left_ms = budget_ms
-
-    def idle(self, duration_ms: float) -> None:
-        """Wait without using CPU."""
-        self._advance(self.now_ms + duration_ms)
-
-    def work(self, cpu_ms: float, rate: float) -> None:
-        """Use so much CPU time on `rate` cores at once, as fast as the budget allows."""
-        while cpu_ms > _EPSILON_MS:
-            if self._left_ms <= _EPSILON_MS:
-                self._advance(self._refill_at_ms)
-            step_ms = min(cpu_ms / rate, self._left_ms / rate, self._refill_at_ms - self.now_ms)
-            cpu_ms -= step_ms * rate
-            self._left_ms -= step_ms * rate
-            self._advance(self.now_ms + step_ms)
-
-    def _advance(self, until_ms: float) -> None:
-        self.now_ms = until_ms
-        if until_ms >= self._refill_at_ms - _EPSILON_MS:
-            periods = int((until_ms - self._refill_at_ms + _EPSILON_MS) // self._period_ms) + 1
-            self._refill_at_ms += periods * self._period_ms
-            self._left_ms = self._budget_ms
+def _virtual_cpu(share: float, parallelism: float, generator: random.Random) -> VirtualCpu:
+    """An environment's CPU at a random phase of its period."""
+    budget = Budget(int(share * PERIOD_NS), max(LEAST_CORES, math.ceil(parallelism)))
+    return VirtualCpu(budget, generator.randrange(PERIOD_NS))
 
 
-def _serve(clock: _Throttle, demand: Demand, parallelism: float) -> float:
+def _serve(cpu: VirtualCpu, demand: Demand, parallelism: float) -> float:
     """Let one query pass; returns the wall time of its forward."""
-    _pass(clock, demand.before)
-    begun_ms = clock.now_ms
-    clock.work(demand.forward_cpu_ms, parallelism)
-    took_ms = clock.now_ms - begun_ms
-    _pass(clock, demand.after)
-    clock.idle(demand.gap_ms)
-    return took_ms
+    _pass(cpu, demand.before)
+    took_ns = cpu.work(_ns(demand.forward_cpu_ms), parallelism)
+    _pass(cpu, demand.after)
+    cpu.idle(_ns(demand.gap_ms))
+    return took_ns / 1e6
 
 
-def _pass(clock: _Throttle, segments: Sequence[Segment]) -> None:
+def _pass(cpu: VirtualCpu, segments: Sequence[Segment]) -> None:
     for segment in segments:
         # A request is made, waited for and taken in: the work lies on both sides of the wait.
-        clock.work(segment.cpu_ms / 2, 1.0)
-        clock.idle(segment.idle_ms)
-        clock.work(segment.cpu_ms / 2, 1.0)
+        cpu.work(_ns(segment.cpu_ms / 2))
+        cpu.idle(_ns(segment.idle_ms))
+        cpu.work(_ns(segment.cpu_ms / 2))
+
+
+def _ns(milliseconds: float) -> int:
+    return round(milliseconds * 1e6)
 
 
 def _demand(record: Record, idle_ms: dict[str, float], gap_ms: float) -> Demand:
