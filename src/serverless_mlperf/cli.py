@@ -120,6 +120,9 @@ def run(  # noqa: PLR0913 - one parameter per option
         str | None, typer.Option("--billing-date", help="Day (2020-06-01) whose billing rules count; default: today's.")
     ] = None,
     profile: Annotated[str | None, typer.Option(help="Credentials profile; the local platform needs none.")] = None,
+    faults: Annotated[
+        str | None, typer.Option(help="Faults on demand, e.g. lose=0.01,kill-handler=0.01,seed=7; never VALID then.")
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="Folder that gets results/<id>.")] = None,
 ) -> None:
     """Run the experiment; without a file or options, the seed's 24 cells on the local platform."""
@@ -159,6 +162,7 @@ def run(  # noqa: PLR0913 - one parameter per option
         "precision": precision,
         "seed": seed,
         "timeout_s": timeout,
+        "faults": faults,
         "bucket_name": bucket_name,
         "price_region": price_region,
         "billing_date": billing_date,

@@ -6,12 +6,13 @@ from pathlib import Path
 import tomllib
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
 from serverless_mlperf.errors import InputError
 from serverless_mlperf.mlperf.length import LengthName
 from serverless_mlperf.mlperf.spec import SAMPLES_PER_QUERY, Mode, Scenario
+from serverless_mlperf.platforms.local.faults import FaultSettings
 from serverless_mlperf.workloads import ENGINE_AND_FORMATS, MEMORY_MIB, TASKS, WORKLOADS, Cell, EngineAndFormat, Task
 
 LAMBDA_MEMORY_MIB = (128, 10_240)
@@ -102,6 +103,8 @@ class ExperimentConfig(BaseModel):
     """Whose list prices the queries are priced by."""
     billing_date: date | None = None
     """By whose billing rules; None: the present ones. In 2020 durations were rounded up to 100 ms."""
+    faults: str | None = None
+    """Faults on demand of the local platform, as its `--faults` takes them; a run with any is never VALID."""
     bucket_name: str = Field("serverless-mlperf", pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
     output: AnyPath = Path("results")
 
@@ -113,6 +116,18 @@ class ExperimentConfig(BaseModel):
             fitting = tuple(t for t in TASKS if values.get("dataset", "synthetic") in WORKLOADS[t].datasets)
             return {**values, "tasks": fitting or TASKS}
         return values
+
+    @field_validator("faults")
+    @classmethod
+    def _faults_are_known(cls, text: str | None) -> str | None:
+        if text is not None:
+            FaultSettings.from_text(text)  # raises InputError, which is a line for the user already
+        return text
+
+    @property
+    def fault_settings(self) -> FaultSettings | None:
+        """Faults on demand; None: nothing is to go wrong."""
+        return None if self.faults is None else FaultSettings.from_text(self.faults)
 
     @model_validator(mode="after")
     def _belongs_together(self) -> "ExperimentConfig":

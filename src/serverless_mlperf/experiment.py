@@ -90,7 +90,7 @@ def _measured(
 ) -> Mapping[str, str]:
     """Measure what is missing; cell -> why it failed."""
     pricing = _pricing(config, folder)
-    with LocalPlatform(config.bucket_name) as platform:
+    with LocalPlatform(config.bucket_name, config.fault_settings) as platform:
         return Cells(config, preparation, platform, folder, console, _environments(config), pricing).measure_missing()
 
 

@@ -61,6 +61,8 @@ def test_a_point_is_measured_once() -> None:
         ({"sweep": [0]}, "sweep"),
         ({"payload": "s3ref"}, "--transport invoke"),
         ({"length": "quick", "queries": 5}, "--queries"),
+        ({"faults": "lost=1"}, "'lost' is no kind of fault"),
+        ({"faults": 1}, "faults"),
     ],
 )
 def test_wrong_options_are_refused_in_one_line(options: dict[str, Any], said: str) -> None:

@@ -84,7 +84,8 @@ def verdict(
         *_of_platform(usage, lag_limit_ns(median_service_ns)),
     )
     # Accuracy mode measures answers, not time: what only delays them is no reason (inference_rules, accuracy mode).
-    reasons = (*_of_loadgen(driver), *_of_queries(driver), *(timing if driver.mode != "accuracy" else ()))
+    always = (*_of_loadgen(driver), *_of_queries(driver), *_of_faults(usage))
+    reasons = (*always, *(timing if driver.mode != "accuracy" else ()))
     return Validity(not reasons, reasons, tries)
 
 
@@ -238,6 +239,12 @@ def _of_host(when: str, calibration: float | None) -> Iterator[Reason]:
     if calibration is not None and calibration < MIN_CALIBRATION:
         evidence = f"{when} the run the host delivered {calibration:.0%} of its cores, limit {MIN_CALIBRATION:.0%}"
         yield Reason(f"host_{when}", evidence, "free the host of other load and measure again", transient=True)
+
+
+def _of_faults(usage: PlatformUsage | None) -> Iterator[Reason]:
+    if usage is not None and usage.faults is not None:
+        evidence = f"faults on demand: {usage.faults}"
+        yield Reason("faults", evidence, "measure without --faults", transient=False)
 
 
 def _of_platform(usage: PlatformUsage | None, limit_ns: int) -> Iterator[Reason]:

@@ -78,6 +78,8 @@ class PlatformUsage:
     cpu_ns: int | None = None
     loop_lag_p99_ns: int | None = None
     loop_lag_max_ns: int | None = None
+    faults: str | None = None
+    """Faults that the platform was told to inject, and how many it has; None when nobody asked for any."""
 
 
 class Platform(Protocol):

@@ -26,6 +26,16 @@ def test_clean_run_is_valid() -> None:
     assert verdict(CLEAN, 1.0, 0.95, PlatformUsage(loop_lag_p99_ns=5_000_000), 100_000_000).valid
 
 
+@pytest.mark.parametrize("mode", ["performance", "accuracy"])
+def test_run_with_faults_on_demand_is_never_valid(mode: Any) -> None:
+    """Whatever they did to it, the verdict names what was asked for and injected."""
+    [reason] = verdict(
+        replace(CLEAN, mode=mode), usage=PlatformUsage(faults="lose=0.01,seed=7; injected: none")
+    ).reasons
+    assert (reason.code, reason.transient) == ("faults", False)
+    assert reason.evidence == "faults on demand: lose=0.01,seed=7; injected: none"
+
+
 @pytest.mark.parametrize(
     ("changes", "code", "transient"),
     [

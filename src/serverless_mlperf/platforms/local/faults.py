@@ -171,6 +171,14 @@ class FaultBoard:
             "injected_in_all": dict(self.totals),
         }
 
+    def summary(self) -> str | None:
+        """What is set and what it has done, or what was done before it was cleared, in one line; None: neither."""
+        if self.plan is None and not self.totals:
+            return None
+        counts = self.plan.injected if self.plan else self.totals
+        injected = ", ".join(f"{kind} {count}" for kind, count in counts.items())
+        return f"{self.plan.settings.as_text() if self.plan else 'cleared'}; injected: {injected or 'none'}"
+
     def subjects(self, kind: str) -> list[str]:
         """Keys, requests or environments that a kind of the present plan has struck; of all kinds, the last 100,000."""
         return [subject for name, subject in self.plan.subjects if name == kind] if self.plan else []

@@ -19,12 +19,14 @@ from serverless_mlperf.platforms.local.control import (
     notification_xml,
     queue_policy,
 )
+from serverless_mlperf.platforms.local.faults import FaultSettings
 from serverless_mlperf.platforms.local.host import most_at_once
 from serverless_mlperf.platforms.local.model import ACCOUNT_ID, REGION
 from serverless_mlperf.platforms.local.server_process import ServerProcess
 
 HANDLER: Final = "serverless_mlperf_sut.handler.lambda_handler"
 PREPARE: Final = "/_platform/prepare"
+FAULTS: Final = "/_platform/faults"
 END_PATIENCE_S: Final = 0.5
 """A process that is killed closes its connections a moment before it is gone."""
 
@@ -48,8 +50,9 @@ class LocalPlatform:
     objects.
     """
 
-    def __init__(self, bucket: str) -> None:
+    def __init__(self, bucket: str, faults: FaultSettings | None = None) -> None:
         self._bucket = bucket
+        self._faults = faults
         self._objects: dict[str, Path] = {}
         self._layers: dict[Path, str] = {}
         self._server: ServerProcess | None = None
@@ -81,6 +84,8 @@ class LocalPlatform:
         """Put files under their keys into the bucket, and keep them in mind for the next server; then it is at rest."""
         self._running()
         self._objects.update(objects)
+        with self._control() as control:
+            control.request("DELETE", FAULTS)
         self._put(objects)
         with self._control() as control:
             control.request("POST", PREPARE)
@@ -89,9 +94,11 @@ class LocalPlatform:
         """Create one function with its layer, trigger and completion queue; replaces one of the same name.
 
         Returns when its code is unpacked and verified: what follows, calibration or cold start, finds the host at rest.
+        Faults on demand begin only then.
         """
         endpoint_url = self._running().endpoint_url
         with self._control() as control:
+            control.request("DELETE", FAULTS)
             layer = self._layer(control, function.layer_zip)
             created = self._create(control, function, layer)
             queue_arn = f"arn:aws:sqs:{REGION}:{ACCOUNT_ID}:{function.name}"
@@ -102,6 +109,8 @@ class LocalPlatform:
             trigger = notification_xml(created["FunctionArn"], input_prefix, queue_arn, output_prefix)
             control.request("PUT", f"/{self._bucket}?notification", trigger)
             control.request("POST", f"{PREPARE}?function={quote(function.name)}")
+            if self._faults is not None:
+                control.json("PUT", FAULTS, self._faults.as_document())
         return Target(
             platform="local",
             region=REGION,
@@ -126,6 +135,7 @@ class LocalPlatform:
             return  # it went with its server
         try:
             with self._control() as control:
+                control.request("DELETE", FAULTS)
                 control.request("PUT", f"/{self._bucket}?notification", b"<NotificationConfiguration/>")
                 control.json("DELETE", f"{LAMBDA_FUNCTIONS}/{quote(target.function_name)}")
                 control.sqs("DeleteQueue", {"QueueUrl": target.queue_url})

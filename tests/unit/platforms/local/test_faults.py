@@ -164,30 +164,32 @@ STRUCK = [
     ("kill-handler", "Runtime.ExitError", "signal: killed"),
     ("kill-response", "Runtime.ExitError", "signal: killed"),
     ("kill-init", "Runtime.ExitError", "signal: killed"),
-    ("hang-init", "Sandbox.Timedout", "timed out after 1"),
-    ("hang-handler", "Sandbox.Timedout", "timed out after 1"),
+    ("hang-init", "Sandbox.Timedout", "timed out after 2"),
+    ("hang-handler", "Sandbox.Timedout", "timed out after 2"),
 ]
 
 
 def test_environments_are_struck(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed and hung environments, warm or new, end as Lambda reports it; those of other functions are spared."""
-    monkeypatch.setattr("serverless_mlperf.platforms.local.environment.FREE_INIT_S", 0.2)
+    free_init_s = "serverless_mlperf.platforms.local.environment.FREE_INIT_S"
     path = _writable(tmp_path)
 
     async def scenario() -> None:
         board = FaultBoard()
         async with executor(tmp_path, faults=board) as running:
-            struck, spared = (function(tmp_path, name, APP, timeout_s=1) for name in ("probe", "other"))
+            struck, spared = (function(tmp_path, name, APP, timeout_s=2) for name in ("probe", "other"))
             for spec in (struck, spared):
                 await _served(running, spec, path)
             for kind, error_type, words in STRUCK:
                 board.set(FaultSettings({kind: 1}, function="probe"))
+                monkeypatch.setattr(free_init_s, 0.2 if kind == "hang-init" else 10.0)
                 document, _ = await fault(running, struck, path=str(path))
                 assert (kind, document["errorType"]) == (kind, error_type)
                 assert words in document["errorMessage"]
             await _served(running, spared, path)
-            # That phase is run again once; only before its response has a killed environment done its work.
-            assert board.totals == {**{kind: 1 for kind, _, _ in STRUCK}, "hang-init": 2}
+            # An init phase that failed is run again and struck again.
+            assert {kind for kind, count in board.totals.items() if count} == {kind for kind, _, _ in STRUCK}
+            # Only before its response has a killed environment done its work.
             assert len(path.read_text()) == 4
             board.clear()
             await _served(running, struck, path)

@@ -17,7 +17,8 @@ import pytest
 from serverless_mlperf.cache import cache_dir
 from serverless_mlperf.errors import CutOffError, PlatformError
 from serverless_mlperf.platforms.base import FunctionConfig, Target
-from serverless_mlperf.platforms.local.control import ControlClient
+from serverless_mlperf.platforms.local.control import LAMBDA_FUNCTIONS, ControlClient
+from serverless_mlperf.platforms.local.faults import FaultSettings
 from serverless_mlperf.platforms.local.platform import LocalPlatform
 
 SIZES = (256, 512, 768, 1024)
@@ -59,6 +60,22 @@ def call(target: Target) -> int:
     """Invoke the function; the process id of its environment."""
     with ControlClient(target.lambda_endpoint_url) as control:
         return int(control.json("POST", f"/2015-03-31/functions/{target.function_name}/invocations", {}))
+
+
+def test_faults_begin_when_the_function_is_deployed(scratch: Path, tmp_path: Path) -> None:
+    """Uploading, deploying and retiring meet none, the function does; usage tells what was injected."""
+    faults = FaultSettings({"kill-handler": 1, "s3-error": 1}, seed=7)
+    with LocalPlatform("bucket", faults) as platform:
+        for _ in range(2):
+            target = platform.deploy(cell(tmp_path, 1024))
+            with ControlClient(target.lambda_endpoint_url) as control:
+                answer = control.json("POST", f"{LAMBDA_FUNCTIONS}/{target.function_name}/invocations", {})
+            assert answer["errorType"] == "Runtime.ExitError"
+            _, usage = platform.observe(target, 0, 1)
+            assert usage.faults == "kill-handler=1,s3-error=1,seed=7; injected: kill-handler 1"
+            platform.retire(target)
+            platform.upload({"again": tmp_path / "layer.zip"})
+    assert list(scratch.iterdir()) == []
 
 
 def status(target: Target) -> dict[str, Any]:

@@ -133,7 +133,10 @@ class LocalServer:
             return await self._download(request.path.removeprefix(DOWNLOADS).removesuffix(".zip"))
         answers: dict[str, Callable[[], Any]] = {
             "/_platform/status": self._status,
-            "/_platform/usage": lambda: self._probe.window(_number(request, "since_ns"), _number(request, "until_ns")),
+            "/_platform/usage": lambda: {
+                **self._probe.window(_number(request, "since_ns"), _number(request, "until_ns")),
+                "faults": self._faults.summary(),
+            },
             "/_platform/reports": lambda: self._executor.reports(request.query.get("function", "")),
         }
         answer = answers.get(request.path)
