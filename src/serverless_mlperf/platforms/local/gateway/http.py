@@ -5,7 +5,7 @@ poll never takes messages for nobody.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from functools import cached_property, lru_cache
@@ -38,6 +38,8 @@ class Response:
     status: int = 200
     body: bytes | memoryview = b""
     headers: Mapping[str, str] = field(default_factory=dict)
+    cookies: Sequence[str] = ()
+    """Each in a set-cookie header of its own (RFC 6265, 3)."""
     sent_bytes: int | None = None
     """A fault on demand: after so many bytes of the body the connection is closed; -1: before the head."""
 
@@ -207,6 +209,7 @@ class HttpConnection(asyncio.Protocol):
     def _write(self, response: Response, *, head_only: bool = False) -> None:
         lines = [f"HTTP/1.1 {response.status} {_REASONS.get(response.status, 'Unknown')}", f"date: {http_date()}"]
         lines += [f"{name}: {value}" for name, value in response.headers.items()]
+        lines += [f"set-cookie: {cookie}" for cookie in response.cookies]
         if "content-length" not in response.headers and response.status not in BODILESS:
             lines.append(f"content-length: {len(response.body)}")
         head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")

@@ -1,6 +1,5 @@
 """Lambda's REST API: which operation a request is, and errors as Lambda's JSON."""
 
-import json
 import re
 from typing import Final
 
@@ -8,8 +7,9 @@ from serverless_mlperf.platforms.local.executor_protocol import Executor
 from serverless_mlperf.platforms.local.gateway.errors import ApiError, not_implemented
 from serverless_mlperf.platforms.local.gateway.http import Request, Response
 from serverless_mlperf.platforms.local.gateway.lambda_account import AccountOperations
-from serverless_mlperf.platforms.local.gateway.lambda_call import JSON, Call, Operation, answer, read_values
+from serverless_mlperf.platforms.local.gateway.lambda_call import Call, Operation, answer, read_values
 from serverless_mlperf.platforms.local.gateway.lambda_code import CodeSource
+from serverless_mlperf.platforms.local.gateway.lambda_errors import error_answer
 from serverless_mlperf.platforms.local.gateway.lambda_events_config import EventInvokeOperations
 from serverless_mlperf.platforms.local.gateway.lambda_functions import FunctionOperations
 from serverless_mlperf.platforms.local.gateway.lambda_invoke import Invoker
@@ -22,6 +22,7 @@ from serverless_mlperf.platforms.local.gateway.lambda_specs import make_spec
 from serverless_mlperf.platforms.local.gateway.lambda_state import Kind, LambdaState
 from serverless_mlperf.platforms.local.gateway.lambda_tags import TagOperations
 from serverless_mlperf.platforms.local.gateway.lambda_targets import HasQueue, Targets
+from serverless_mlperf.platforms.local.gateway.lambda_urls import UrlOperations
 from serverless_mlperf.platforms.local.gateway.lambda_versions import AliasOperations, VersionOperations
 from serverless_mlperf.platforms.local.gateway.s3_store import ObjectStore
 
@@ -33,13 +34,14 @@ class LambdaApi:
     """Routes a request to its operation; `close` it."""
 
     def __init__(
-        self, state: LambdaState, store: ObjectStore, executor: Executor, has_queue: HasQueue, url: str
+        self, state: LambdaState, store: ObjectStore, executor: Executor, has_queue: HasQueue, port: int
     ) -> None:
         self.state = state
         self._preparation = Preparation(state, executor)
         self._executor = executor
-        self._invoker = Invoker(state, executor)
-        source, targets = CodeSource(store, state.zips, url), Targets(state, store, has_queue)
+        self.invoker = Invoker(state, executor)
+        source = CodeSource(store, state.zips, f"http://127.0.0.1:{port}")
+        targets = Targets(state, store, has_queue)
         functions = FunctionOperations(state, source, executor, self._preparation, targets.check_dead_letter)
         # Method and path below /functions, {} for a name -> operation.
         self._functions: dict[str, Operation] = {
@@ -53,6 +55,7 @@ class LambdaApi:
             "GET {}/code-signing-config": self._no_code_signing,
             **_of_versions(VersionOperations(state, self._preparation), AliasOperations(state)),
             **_of_policies(PolicyOperations(state)),
+            **_of_urls(UrlOperations(state, port)),
             **_of_events(EventInvokeOperations(state, targets), AccountOperations(state)),
         }
         self._layers = _of_layers(LayerOperations(state, source))
@@ -70,15 +73,15 @@ class LambdaApi:
         try:
             return await self._route(request)
         except ApiError as error:
-            return refusal(error)
+            return error_answer(error)
 
     def tell(self, arn: str, payload: bytes) -> None:
         """An S3 event for the function of that ARN; one that is gone loses it, as on AWS."""
-        self._invoker.accept(arn, payload)
+        self.invoker.accept(arn, payload)
 
     def deliver(self, arn: str, payload: bytes) -> bool:
         """An event for the function of that ARN, of no bucket; whether there is such a function."""
-        return self._invoker.accept(arn, payload)
+        return self.invoker.accept(arn, payload)
 
     async def prepare(self, name: str) -> None:
         """Have all in place that a first environment of the function needs; without a name, of any function.
@@ -89,7 +92,7 @@ class LambdaApi:
             await self._executor.prepare()
             return
         await self._preparation.settled(name)
-        await self._executor.prepare(self._invoker.spec(function_ref(name)))
+        await self._executor.prepare(self.invoker.spec(function_ref(name)))
 
     def resume(self) -> None:
         """Go on with what was on its way when the state was kept."""
@@ -105,7 +108,7 @@ class LambdaApi:
         if kind == "functions":
             name, _, tail = rest.partition("/")
             if tail == "invocations" and request.method == "POST":
-                return await self._invoker.invoke(request, function_ref(name, _qualifier(request)))
+                return await self.invoker.invoke(request, function_ref(name, _qualifier(request)))
             return await self._operation(request, self._functions, name, tail)
         if kind == "layers":
             return await self._operation(request, self._layers, *_parted(rest))
@@ -139,12 +142,6 @@ class LambdaApi:
         return answer({"FunctionName": find_function(self.state, call.ref).name})
 
 
-def refusal(error: ApiError) -> Response:
-    """An error as Lambda's JSON."""
-    told = {"Type": "User", "Message": error.message, "message": error.message, **error.details}
-    return Response(error.status, json.dumps(told).encode(), {**JSON, "x-amzn-errortype": error.code})
-
-
 def _of_versions(versions: VersionOperations, aliases: AliasOperations) -> dict[str, Operation]:
     return {
         "POST {}/versions": versions.publish,
@@ -175,6 +172,16 @@ def _of_events(events: EventInvokeOperations, account: AccountOperations) -> dic
         "PUT {}/concurrency": account.put_concurrency,
         "GET {}/concurrency": account.get_concurrency,
         "DELETE {}/concurrency": account.delete_concurrency,
+    }
+
+
+def _of_urls(urls: UrlOperations) -> dict[str, Operation]:
+    return {
+        "POST {}/url": urls.create,
+        "GET {}/url": urls.get,
+        "PUT {}/url": urls.update,
+        "DELETE {}/url": urls.delete,
+        "GET {}/urls": urls.list,
     }
 
 

@@ -1,10 +1,12 @@
 """Lambda's refusals, in Lambda's words (lambda/latest/api, each operation's errors), and checks that raise them."""
 
 from collections.abc import Container, Mapping, Sequence
+import json
 import re
 from typing import Any
 
 from serverless_mlperf.platforms.local.gateway.errors import ApiError, not_implemented
+from serverless_mlperf.platforms.local.gateway.http import Response
 
 
 def invalid(message: str) -> ApiError:
@@ -26,6 +28,13 @@ def unmet(value: object, where: str, must: str) -> ApiError:
     """ValidationException: one value breaks a constraint of the API's model."""
     text = f"1 validation error detected: Value '{value}' at '{where}' failed to satisfy constraint: Member must {must}"
     return ApiError(400, "ValidationException", text)
+
+
+def error_answer(error: ApiError) -> Response:
+    """An error as Lambda's JSON."""
+    told = {"Type": "User", "Message": error.message, "message": error.message, **error.details}
+    headers = {"content-type": "application/json", "x-amzn-errortype": error.code}
+    return Response(error.status, json.dumps(told).encode(), headers)
 
 
 def check_revision(given: object, present: str, source: str = "GetFunction/GetAlias") -> None:

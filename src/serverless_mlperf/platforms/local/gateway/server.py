@@ -15,6 +15,7 @@ from serverless_mlperf.platforms.local.executor_protocol import Executor
 from serverless_mlperf.platforms.local.faults import FaultBoard
 from serverless_mlperf.platforms.local.gateway.errors import ApiError
 from serverless_mlperf.platforms.local.gateway.fault_pages import FAULTS, fault_page
+from serverless_mlperf.platforms.local.gateway.function_url import FunctionUrls
 from serverless_mlperf.platforms.local.gateway.http import HttpConnection, Request, Response, serve_http
 from serverless_mlperf.platforms.local.gateway.lambda_api import LambdaApi
 from serverless_mlperf.platforms.local.gateway.lambda_code import DOWNLOADS
@@ -97,7 +98,8 @@ class LocalServer:
         store = ObjectStore()
         self._zips = ZipFolder(self._work_dir / "zips")
         state = LambdaState(self._zips)
-        self._lambda = LambdaApi(state, store, self._executor, lambda arn: self._sqs.policy(arn) is not None, url)
+        self._lambda = LambdaApi(state, store, self._executor, lambda arn: self._sqs.policy(arn) is not None, self.port)
+        self._urls = FunctionUrls(state, self._lambda.invoker)
         self._guard = NotificationGuard(state, self._sqs.policy)
         self._notifier = Notifier(self._lambda.tell, self._sqs.tell, self._guard, self._faults)
         self._s3 = S3Api(store, self._notifier, self._faults)
@@ -114,6 +116,8 @@ class LocalServer:
             connection.close()
 
     async def _handle(self, request: Request) -> Response:
+        if FunctionUrls.takes(request.headers):
+            return await self._urls.handle(request)
         if S3Api.takes(request):
             return await self._s3.handle(request)
         if "x-amz-target" in request.headers:
