@@ -47,7 +47,7 @@ def test_code_that_cannot_be_unpacked_fails(functions: Any) -> None:
     reason = failed(functions, "evil", "function_active_v2")
     assert reason["StateReasonCode"] == "InvalidZipFileException"
     assert "escaped.py" in reason["StateReason"]
-    assert refusal(functions.invoke, FunctionName="evil")[0] == 502
+    assert refusal(functions.invoke, FunctionName="evil") == (409, "ResourceConflictException")
     functions.delete_function(FunctionName="evil")
     functions.update_function_code(FunctionName="plain", ZipFile=evil)
     assert failed(functions, "plain", "function_updated_v2")["State"] == "Active"

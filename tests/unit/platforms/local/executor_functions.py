@@ -124,8 +124,8 @@ def wait_for(condition: Callable[[], bool], what: str, deadline_s: float = 10) -
         time.sleep(0.01)  # of conditions of any kind: looked at again
 
 
-async def until(condition: Callable[[], bool], deadline_s: float = 10) -> None:
-    """The same on the running loop."""
+async def until(condition: Callable[[], bool], deadline_s: float = 120) -> None:
+    """The same on the running loop; a first test waits for the runtime, too."""
     async with asyncio.timeout(deadline_s):
         while not condition():
             await asyncio.sleep(0.01)

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 import random
 from typing import Final
 
-from serverless_mlperf.platforms.local.gateway.errors import ApiError
 from serverless_mlperf.platforms.local.gateway.lambda_errors import conflict, not_found
 from serverless_mlperf.platforms.local.gateway.lambda_names import LATEST, FunctionRef, function_arn
 from serverless_mlperf.platforms.local.gateway.lambda_settings import log_variables
@@ -71,11 +70,8 @@ def _drawn(version: str, weights: Mapping[str, float]) -> str:
 def _ready(function: Function, revision: Revision | None) -> Revision:
     """The revision if it can run, else Lambda's refusal."""
     shown = revision or function.latest
-    match shown.progress.state:
-        case "Active":
-            return shown
-        case "Pending":
-            text = "The operation cannot be performed at this time. The function is currently in the following state: "
-            raise conflict(f"{text}Pending")
-    text = f"The function could not be created: {shown.progress.reason}"
-    raise ApiError(502, "ResourceNotReadyException", text)
+    state, reason = shown.progress.state, shown.progress.reason
+    if state == "Active":
+        return shown
+    text = f"The operation cannot be performed at this time. The function is currently in the following state: {state}"
+    raise conflict(text if state == "Pending" else f"{text} ({reason})")
