@@ -9,6 +9,7 @@ from rich.console import Console
 import typer
 
 from serverless_mlperf.commands.clean import clean
+from serverless_mlperf.commands.compare import compare
 from serverless_mlperf.commands.inputs import inputs
 from serverless_mlperf.commands.local import local_app
 from serverless_mlperf.commands.package import package
@@ -235,7 +236,7 @@ def figures(
         typer.echo(str(path))
 
 
-for command in (inputs, package, submission, clean):
+for command in (inputs, package, submission, compare, clean):
     app.command()(command)
 
 
