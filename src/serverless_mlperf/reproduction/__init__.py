@@ -1,0 +1,1 @@
+"""The paper's figures beside ours: the shape is compared, absolute times are context."""
