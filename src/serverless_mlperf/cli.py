@@ -10,6 +10,7 @@ import typer
 
 from serverless_mlperf.commands.clean import clean
 from serverless_mlperf.commands.compare import compare
+from serverless_mlperf.commands.history import history
 from serverless_mlperf.commands.inputs import inputs
 from serverless_mlperf.commands.local import local_app
 from serverless_mlperf.commands.package import package
@@ -237,7 +238,7 @@ def figures(
         typer.echo(str(path))
 
 
-for command in (inputs, package, submission, compare, reproduce, clean):
+for command in (inputs, package, submission, compare, history, reproduce, clean):
     app.command()(command)
 
 

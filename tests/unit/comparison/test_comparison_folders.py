@@ -96,3 +96,33 @@ def test_figures_as_json_and_csv(tmp_path: Path) -> None:
     rows = list(csv.DictReader(io.StringIO(CliRunner().invoke(app, ["compare", *folders, "--csv"]).output)))
     assert [row["verdict"] for row in rows] == [each["verdict"] for each in document["changes"]]
     assert [float(row["ratio"]) for row in rows] == [each["ratio"] for each in document["changes"]]
+
+
+def test_history_goes_by_time_and_says_what_changed(tmp_path: Path) -> None:
+    """One line per experiment, each against the one before; a damaged folder is named, the others are shown."""
+    folders = [measured(tmp_path, factor) for factor in (1.0, 1.2, 1.2)]
+    for number, folder in enumerate(folders):
+        content = json.loads((folder / "experiment.json").read_text())
+        content["started"] = f"2026-11-2{number}T10:00:00+00:00"
+        (folder / "experiment.json").write_text(json.dumps(content))
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "experiment.json").write_text("{")
+    done = CliRunner().invoke(app, ["history", str(tmp_path), "--plot", str(tmp_path / "history.png")])
+    assert done.exit_code == 0, done.output
+    lines = [line for line in done.stdout.splitlines() if line.startswith("  2026")]
+    assert [line.split()[0] for line in lines] == [f"2026-11-2{n}T10:00" for n in range(3)]
+    assert [line.split()[-1] for line in lines[1:]] == ["slower", "same"]
+    assert "broken: no results folder" in done.stderr
+    assert (tmp_path / "history.png").read_bytes()[:4] == b"\x89PNG"
+    rows = json.loads(CliRunner().invoke(app, ["history", str(tmp_path), "--json"]).stdout)
+    assert [row["verdict"] for row in rows] == [None, "slower", "same"]
+
+
+def test_history_without_results_is_refused(tmp_path: Path) -> None:
+    """As is a cell that nobody measured, and a picture of no known format."""
+    for arguments, message in (
+        ([str(tmp_path / "none")], "holds no results folder"),
+        ([str(measured(tmp_path, 1.0).parent), "--cell", "nosuch"], "no VALID performance run"),
+        ([str(tmp_path), "--plot", str(tmp_path / "x.nosuch")], "cannot be written"),
+    ):
+        assert message in str(CliRunner().invoke(app, ["history", *arguments]).exception)
