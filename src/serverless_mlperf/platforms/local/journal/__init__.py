@@ -1,0 +1,1 @@
+"""What outlives the server's process: named documents and bodies, in a data folder or nowhere."""

@@ -1,0 +1,91 @@
+"""How records lie in a file of the journal: framed, so that what is torn, damaged and good can be told apart.
+
+A process that is killed leaves at most the beginning of its last write. So a record that the file ends within is torn,
+was never acknowledged and is cut off; one that is all there with a wrong checksum is damaged. The head has a checksum
+of its own: a damaged length is not taken for a torn record.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+import json
+from struct import Struct
+from typing import Any, Final
+import zlib
+
+from serverless_mlperf.platforms.local.journal.base import Name
+
+MAGIC: Final = b"smlp-journal 1\n\0"
+"""What a file of the journal begins with."""
+HEAD: Final = Struct(">IIIQI")
+"""Bytes of name, of document (0: the name is removed), of body; number of the body's file or 0; CRC-32 of the three."""
+CRC: Final = Struct(">I")
+HEAD_BYTES: Final = HEAD.size + CRC.size
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
+
+class DamagedError(Exception):
+    """A record's bytes are not those that were written."""
+
+    def __init__(self, offset: int) -> None:
+        super().__init__(f"damaged at byte {offset}")
+
+
+@dataclass(frozen=True, slots=True)
+class Framed:
+    """A record in a file."""
+
+    offset: int
+    whole: memoryview
+    """With its head."""
+    file: int
+    """Number of the body's file; 0: it has none."""
+    name: bytes
+    document: memoryview
+    """Empty: the name is removed."""
+    body: memoryview
+
+    @property
+    def end(self) -> int:
+        """Where the next record begins."""
+        return self.offset + len(self.whole)
+
+
+def name_bytes(name: Name) -> bytes:
+    """A name as records carry it."""
+    return _encode(name).encode()
+
+
+def framed(name: bytes, document: Mapping[str, Any] | None, body: bytes = b"", file: int = 0) -> bytes:
+    """The bytes of a record; without a document, of a removal."""
+    text = b"" if document is None else _encode(document).encode()
+    content = b"".join((name, text, body))
+    head = HEAD.pack(len(name), len(text), len(body), file, zlib.crc32(content))
+    return b"".join((head, CRC.pack(zlib.crc32(head)), content))
+
+
+def read_records(content: memoryview) -> Iterator[Framed]:
+    """The whole records of a file, up to a torn one; raises DamagedError."""
+    if bytes(content[: len(MAGIC)]) != MAGIC[: len(content)]:
+        raise DamagedError(0)
+    offset = len(MAGIC)
+    while (record := _record_at(content, offset)) is not None:
+        yield record
+        offset = record.end
+
+
+def _record_at(content: memoryview, offset: int) -> Framed | None:
+    head = content[offset : offset + HEAD.size]
+    start = offset + HEAD_BYTES
+    if start > len(content):
+        return None
+    if CRC.unpack(content[offset + HEAD.size : start])[0] != zlib.crc32(head):
+        raise DamagedError(offset)
+    name_size, text_size, body_size, file, crc = HEAD.unpack(head)
+    end = start + name_size + text_size + body_size
+    if end > len(content):
+        return None
+    if zlib.crc32(content[start:end]) != crc:
+        raise DamagedError(offset)
+    text = start + name_size
+    body = text + text_size
+    return Framed(offset, content[offset:end], file, bytes(content[start:text]), content[text:body], content[body:end])
