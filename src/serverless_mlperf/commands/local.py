@@ -1,5 +1,6 @@
 """`serverless-mlperf local`."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,10 +17,14 @@ def local_serve(
     faults: Annotated[
         str | None, typer.Option(help="Faults on demand from the start, e.g. lose=0.01,s3-error=0.01,seed=7.")
     ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder that keeps buckets, queues and functions for the next server.")
+    ] = None,
 ) -> None:
     """Serve S3, SQS and Lambda on 127.0.0.1 until Ctrl-C."""
     from serverless_mlperf.platforms.local.faults import FaultSettings
     from serverless_mlperf.platforms.local.options import ServerOptions
     from serverless_mlperf.platforms.local.service import run
 
-    raise typer.Exit(run(ServerOptions(port=port, faults=FaultSettings.from_text(faults) if faults else None)))
+    settings = FaultSettings.from_text(faults) if faults else None
+    raise typer.Exit(run(ServerOptions(port=port, faults=settings, data=data)))

@@ -1,6 +1,7 @@
 """What a server of the local platform can be told when it starts."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from serverless_mlperf.platforms.local.faults import FaultSettings
 
@@ -15,3 +16,5 @@ class ServerOptions:
     """End when standard input does, as a child process of an experiment."""
     faults: FaultSettings | None = None
     """What is to go wrong on demand from the start; None: nothing."""
+    data: Path | None = None
+    """Folder that keeps all but environments and logs for the next server; None: everything is forgotten."""

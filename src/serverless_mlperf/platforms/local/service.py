@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 import json
 import os
+from pathlib import Path
 import signal
 import sys
 
@@ -14,6 +15,7 @@ from serverless_mlperf.errors import BenchmarkError, HostError
 from serverless_mlperf.owner import PREFIX, own_folder
 from serverless_mlperf.platforms.local.faults import FaultBoard, FaultSettings
 from serverless_mlperf.platforms.local.gateway.server import LocalServer
+from serverless_mlperf.platforms.local.journal.disk import journal_in
 from serverless_mlperf.platforms.local.options import ServerOptions
 
 
@@ -46,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0: any free one")
     parser.add_argument("--parent-stdin", action="store_true", help="end when stdin does")
     parser.add_argument("--faults", type=FaultSettings.from_text, help="faults on demand, e.g. lose=0.01,seed=7")
+    parser.add_argument("--data", type=Path, help="folder that keeps everything for the next server")
     return parser
 
 
@@ -73,7 +76,11 @@ async def _serve(options: ServerOptions) -> None:
     with cache_in_use(), own_folder(PREFIX) as folder:
         folder.chmod(0o755)  # functions run as another user when we are root
         faults = FaultBoard(options.faults)
-        async with LocalServer(options.port, folder, partial(LocalExecutor, faults=faults), faults) as server:
+        make_executor = partial(LocalExecutor, faults=faults)
+        async with (
+            journal_in(options.data) as journal,
+            LocalServer(options.port, folder, make_executor, faults, journal, options.data) as server,
+        ):
             sys.stdout.write(json.dumps({"port": server.port, "pid": os.getpid()}) + "\n")
             sys.stdout.flush()
             server.lost.add_done_callback(lambda _: ended.set())

@@ -33,3 +33,8 @@ class BadRequestError(Exception):
 def not_implemented(what: str) -> ApiError:
     """Refuse an operation that is not there; never a 500."""
     return ApiError(501, "NotImplemented", f"The local platform does not implement {what}")
+
+
+def not_kept(code: str, why: object) -> ApiError:
+    """A change that could not be written to the data folder, and was taken back: AWS's code for an error of its own."""
+    return ApiError(500, code, f"The data folder cannot be written ({why}); nothing was changed. Free disk space.")

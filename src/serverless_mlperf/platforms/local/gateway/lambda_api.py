@@ -33,6 +33,9 @@ _NOBODY: Final = FunctionRef("")
 class LambdaApi:
     """Routes a request to its operation; `close` it."""
 
+    INTERNAL_ERROR: Final = "ServiceException"
+    """AWS's code for an error of its own."""
+
     def __init__(
         self, state: LambdaState, store: ObjectStore, executor: Executor, has_queue: HasQueue, port: int
     ) -> None:
@@ -74,6 +77,10 @@ class LambdaApi:
             return await self._route(request)
         except ApiError as error:
             return error_answer(error)
+
+    def refusal(self, _: Request, error: ApiError) -> Response:
+        """The answer to an error."""
+        return error_answer(error)
 
     def tell(self, arn: str, payload: bytes) -> None:
         """An S3 event for the function of that ARN; one that is gone loses it, as on AWS."""

@@ -6,7 +6,8 @@ from typing import Any, Final
 from serverless_mlperf.platforms.local.gateway.errors import ApiError, not_implemented
 from serverless_mlperf.platforms.local.gateway.lambda_errors import invalid
 from serverless_mlperf.platforms.local.gateway.lambda_zips import StoredZip, ZipFolder, zip_content
-from serverless_mlperf.platforms.local.gateway.s3_store import ObjectStore
+from serverless_mlperf.platforms.local.gateway.s3_store import ObjectStore, bytes_of
+from serverless_mlperf.platforms.local.journal.base import Body
 
 MEMBERS: Final = ("ZipFile", "S3Bucket", "S3Key")
 DOWNLOADS: Final = "/_platform/zips/"
@@ -31,7 +32,7 @@ class CodeSource:
                 text = f"Zipped size must be smaller than {MAX_ZIPPED_BYTES} bytes"
                 raise ApiError(413, "RequestEntityTooLargeException", text)
         elif code.get("S3Bucket") and code.get("S3Key"):
-            content = self._from_bucket(str(code["S3Bucket"]), str(code["S3Key"]))
+            content = await asyncio.to_thread(bytes_of, self._from_bucket(str(code["S3Bucket"]), str(code["S3Key"])))
         elif code.get("ImageUri"):
             raise not_implemented("container images")
         else:
@@ -42,7 +43,7 @@ class CodeSource:
         """A URL that gives the zip."""
         return f"{self._base_url}{DOWNLOADS}{content.sha256}.zip"
 
-    def _from_bucket(self, bucket: str, key: str) -> bytes:
+    def _from_bucket(self, bucket: str, key: str) -> Body:
         try:
             return self._store.get(self._store.bucket(bucket), key).body
         except ApiError as error:

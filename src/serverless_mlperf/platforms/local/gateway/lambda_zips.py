@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from collections.abc import Container
 from dataclasses import dataclass
 import hashlib
 import io
@@ -44,31 +45,39 @@ class ZipFolder:
         if not zipfile.is_zipfile(io.BytesIO(content)):
             raise invalid("Could not unzip uploaded file. Please check your file, then try to upload again.")
         sha256 = hashlib.sha256(content).hexdigest()
-        path = self._path(sha256)
+        path = self.path(sha256)
         if not path.exists():
             partial = path.with_suffix(f".{uuid.uuid4().hex}")
             try:
-                self._folder.mkdir(parents=True, exist_ok=True)
+                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                partial.touch(0o600)
                 partial.write_bytes(content)
                 partial.replace(path)
             except OSError as error:
                 partial.unlink(missing_ok=True)
-                text = f"{path}: cannot be stored ({error.strerror}); free disk space in $TMPDIR"
+                text = f"{path}: cannot be stored ({error.strerror}); free disk space there"
                 raise ApiError(500, "ServiceException", text) from error
         return StoredZip(sha256, path, len(content))
 
     def stored(self, document: dict[str, Any]) -> StoredZip:
         """The zip of a document; whether it is there shows when it is used."""
-        return StoredZip(document["sha256"], self._path(document["sha256"]), document["size"])
+        return StoredZip(document["sha256"], self.path(document["sha256"]), document["size"])
 
     def find(self, sha256: str) -> bytes | None:
         """Content of a zip; None when there is none of that digest."""
         try:
-            return self._path(sha256).read_bytes()
+            return self.path(sha256).read_bytes()
         except FileNotFoundError:
             return None
 
-    def _path(self, sha256: str) -> Path:
+    def keep_only(self, digests: Container[str]) -> None:
+        """Remove all other zips, and what a process that was killed had begun."""
+        for path in self._folder.iterdir() if self._folder.exists() else ():
+            if path.name.removesuffix(".zip") not in digests:
+                path.unlink()
+
+    def path(self, sha256: str) -> Path:
+        """Where the zip of a digest lies."""
         return self._folder / f"{sha256}.zip"
 
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+import logging
 import secrets
 from typing import Final
 from urllib.parse import quote
 
 from serverless_mlperf.platforms.local.faults import FaultBoard
 from serverless_mlperf.platforms.local.gateway import s3_xml
-from serverless_mlperf.platforms.local.gateway.errors import ApiError, not_implemented
+from serverless_mlperf.platforms.local.gateway.errors import ApiError, not_implemented, not_kept
 from serverless_mlperf.platforms.local.gateway.http import Request, Response
 from serverless_mlperf.platforms.local.gateway.notifications import Notifier
 from serverless_mlperf.platforms.local.gateway.s3_buckets import BucketOperations
@@ -18,6 +19,8 @@ from serverless_mlperf.platforms.local.gateway.s3_multipart import MultipartOper
 from serverless_mlperf.platforms.local.gateway.s3_objects import ObjectOperations
 from serverless_mlperf.platforms.local.gateway.s3_presign import accepted
 from serverless_mlperf.platforms.local.gateway.s3_store import Bucket, ObjectStore
+from serverless_mlperf.platforms.local.journal.base import NotKeptError
+from serverless_mlperf.platforms.local.journal.bodies import DamagedBodyError
 from serverless_mlperf.platforms.local.model import ACCOUNT_ID
 
 MAX_KEY_BYTES: Final = 1024
@@ -27,12 +30,16 @@ PLAIN: Final = frozenset(("versionId", *OVERRIDES))
 """Parameters of a request about the object itself."""
 PARTS: Final = frozenset(("uploadId", "partNumber", "max-parts", "part-number-marker"))
 SUB_RESOURCES: Final = frozenset(("uploads", "uploadId", "tagging", "attributes", "acl"))
+_log = logging.getLogger(__name__)
 
 Operation = Callable[[Request, Bucket, str], Awaitable[Response]]
 
 
 class S3Api:
     """Routes a request to its operation; errors become S3's XML."""
+
+    INTERNAL_ERROR: Final = "InternalError"
+    """AWS's code for an error of its own."""
 
     def __init__(self, store: ObjectStore, notifier: Notifier, faults: FaultBoard | None = None) -> None:
         self._store = store
@@ -70,11 +77,23 @@ class S3Api:
         try:
             response = await self._route(accepted(request) if request.query else request)
         except ApiError as error:
-            response = self._refusal(request, error)
+            return self.refusal(request, error)
+        except NotKeptError as error:
+            return self.refusal(request, not_kept(self.INTERNAL_ERROR, error))
+        except DamagedBodyError as error:
+            _log.error("%s", error)
+            return self.refusal(request, ApiError(500, self.INTERNAL_ERROR, str(error)))
+        return self._named(request, response)
+
+    def refusal(self, request: Request, error: ApiError) -> Response:
+        """The answer to an error."""
+        return self._named(request, self._document(request, error))
+
+    def _named(self, request: Request, response: Response) -> Response:
         response.headers = {**response.headers, "x-amz-request-id": request.id, "x-amz-id-2": self._host_id}
         return response
 
-    def _refusal(self, request: Request, error: ApiError) -> Response:
+    def _document(self, request: Request, error: ApiError) -> Response:
         """The answer to an error: a document, but for HEAD and 304, which have no body."""
         if error.status == 304:
             return Response(304, b"", error.headers)

@@ -63,6 +63,10 @@ class Checksum:
         """The XML element it travels in."""
         return f"Checksum{self.algorithm}"
 
+    def as_row(self) -> tuple[str, str, str]:
+        """Its fields, as they are kept."""
+        return self.algorithm, self.value, self.kind
+
     @property
     def headers(self) -> dict[str, str]:
         """Value and type as an answer's headers."""

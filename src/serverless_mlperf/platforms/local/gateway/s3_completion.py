@@ -12,22 +12,12 @@ from serverless_mlperf.platforms.local.gateway.http import Request
 from serverless_mlperf.platforms.local.gateway.s3_checksums import Checksum
 from serverless_mlperf.platforms.local.gateway.s3_errors import invalid_request, malformed_xml
 from serverless_mlperf.platforms.local.gateway.s3_payload import bad_checksum, checksum_headers, read_payload
-from serverless_mlperf.platforms.local.gateway.s3_store import Content, Part, Upload
+from serverless_mlperf.platforms.local.gateway.s3_store import Content, Part, Row, Upload, bytes_of
 from serverless_mlperf.platforms.local.gateway.s3_xml import parse
 
 MIN_PART_BYTES: Final = 5 << 20
 """Of every part but the last (AmazonS3/latest/userguide/qfacts)."""
 ELEMENT: Final = "Checksum"
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """What a completion says of one part."""
-
-    number: int
-    etag: str
-    checksums: tuple[tuple[str, str], ...]
-    """Algorithm and value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +35,11 @@ class Completion:
         return sum(part.size for part in self.parts)
 
     def content(self) -> Content:
-        """Join the parts; blocking for large ones. ApiError BadDigest."""
-        body = b"".join(part.body for part in self.parts)
+        """Join the parts; blocking for large ones.
+
+        Raises ApiError BadDigest, FileNotFoundError when the upload was aborted meanwhile, DamagedBodyError.
+        """
+        body = b"".join(bytes_of(part.body) for part in self.parts)
         digests = b"".join(bytes.fromhex(part.etag) for part in self.parts)
         etag = f"{s3_checksums.raw_digest('MD5', digests).hex()}-{len(self.parts)}"
         chosen = self.upload.algorithm is not None

@@ -16,7 +16,7 @@ from serverless_mlperf.platforms.local.gateway.s3_acl import acl_answer, refuse_
 from serverless_mlperf.platforms.local.gateway.s3_errors import malformed_xml
 from serverless_mlperf.platforms.local.gateway.s3_payload import receive
 from serverless_mlperf.platforms.local.gateway.s3_rules import read_rules, rules_document
-from serverless_mlperf.platforms.local.gateway.s3_store import Bucket
+from serverless_mlperf.platforms.local.gateway.s3_store import Bucket, ObjectStore
 from serverless_mlperf.platforms.local.gateway.s3_tags import MAX_BUCKET_TAGS, read_tagging, tagging_answer
 from serverless_mlperf.platforms.local.gateway.s3_xml import XML, answer, document, element, parse, text
 from serverless_mlperf.platforms.local.model import REGION
@@ -81,7 +81,7 @@ REMOVED: Final = b""
 """Stands for a default that was deleted."""
 
 
-async def configuration(request: Request, bucket: Bucket, guard: NotificationGuard) -> Response:
+async def configuration(request: Request, store: ObjectStore, bucket: Bucket, guard: NotificationGuard) -> Response:
     """GET, PUT or DELETE of a bucket's sub-resource."""
     names = [name for name in request.query if not name.startswith("x-")]
     if len(names) == 1:
@@ -89,9 +89,9 @@ async def configuration(request: Request, bucket: Bucket, guard: NotificationGua
             case "GET":
                 return _get(bucket, names[0])
             case "PUT":
-                return await _put(request, bucket, names[0], guard)
+                return await _put(request, store, bucket, names[0], guard)
             case "DELETE" if names[0] in REMOVABLE:
-                _remove(bucket, names[0])
+                _remove(store, bucket, names[0])
                 return Response(204)
     raise not_implemented(f"{request.method} of a bucket with {', '.join(names) or 'no parameter'}")
 
@@ -123,34 +123,39 @@ def _kept(bucket: Bucket, name: str) -> Response:
     raise ApiError(404, *ABSENT[name], {"BucketName": bucket.name})
 
 
-async def _put(request: Request, bucket: Bucket, name: str, guard: NotificationGuard) -> Response:
+async def _put(request: Request, store: ObjectStore, bucket: Bucket, name: str, guard: NotificationGuard) -> Response:
     body = (await receive(request)).body
     match name:
         case "notification":
             rules = read_rules(body)
             if request.headers.get(UNCHECKED, "").lower() != "true":
                 guard.check(bucket, rules)
-            bucket.rules = rules
+            store.configure(bucket, rules=rules)
         case "tagging":
-            bucket.tags = read_tagging(body, MAX_BUCKET_TAGS)
+            store.configure(bucket, tags=read_tagging(body, MAX_BUCKET_TAGS))
         case "acl":
             refuse_acl(request.headers)
         case "policy":
-            bucket.configurations[name] = _checked_policy(body)
+            _keep(store, bucket, name, _checked_policy(body))
         case _ if name in ROOTS:
-            bucket.configurations[name] = _checked_document(name, body)
+            _keep(store, bucket, name, _checked_document(name, body))
         case _:
             raise not_implemented(f"PUT of a bucket with {name}")
     return Response(204) if name in {"policy", "tagging"} else Response()
 
 
-def _remove(bucket: Bucket, name: str) -> None:
+def _keep(store: ObjectStore, bucket: Bucket, name: str, content: bytes) -> None:
+    store.configure(bucket, configurations={**bucket.configurations, name: content})
+
+
+def _remove(store: ObjectStore, bucket: Bucket, name: str) -> None:
     if name == "tagging":
-        bucket.tags = {}
+        store.configure(bucket, tags={})
     elif name in DEFAULTS:
-        bucket.configurations[name] = REMOVED
+        _keep(store, bucket, name, REMOVED)
     else:
-        bucket.configurations.pop(name, None)
+        left = {other: content for other, content in bucket.configurations.items() if other != name}
+        store.configure(bucket, configurations=left)
 
 
 def _checked_policy(body: bytes) -> bytes:

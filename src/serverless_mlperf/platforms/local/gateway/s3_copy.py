@@ -1,22 +1,25 @@
 """Copies: where they come from, and what becomes of the source's description."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
+from dataclasses import replace
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 from urllib.parse import unquote
 
 from serverless_mlperf.platforms.local.gateway import s3_checksums
 from serverless_mlperf.platforms.local.gateway.errors import ApiError
 from serverless_mlperf.platforms.local.gateway.http import Request
 from serverless_mlperf.platforms.local.gateway.s3_conditions import check_copy_source
-from serverless_mlperf.platforms.local.gateway.s3_errors import invalid_argument, invalid_request
+from serverless_mlperf.platforms.local.gateway.s3_errors import invalid_argument, invalid_request, no_such_key
 from serverless_mlperf.platforms.local.gateway.s3_headers import PLACE, kept_headers
 from serverless_mlperf.platforms.local.gateway.s3_payload import off_loop
-from serverless_mlperf.platforms.local.gateway.s3_store import Content, ObjectStore, StoredObject
+from serverless_mlperf.platforms.local.gateway.s3_store import Content, ObjectStore, StoredObject, bytes_of
 from serverless_mlperf.platforms.local.gateway.s3_tags import read_header
 from serverless_mlperf.platforms.local.gateway.s3_versions import check_version
+from serverless_mlperf.platforms.local.journal.base import Body
 from serverless_mlperf.platforms.local.model import ACCOUNT_ID
 
+T = TypeVar("T")
 SOURCE: Final = "x-amz-copy-source"
 DIRECTIVES: Final = frozenset(("COPY", "REPLACE"))
 CHANGES: Final = PLACE
@@ -83,13 +86,30 @@ async def copied_content(headers: Mapping[str, str], source: StoredObject) -> Co
     """The bytes, as an object that was put at once: the ETag of what came in parts becomes an MD5."""
     content = source.content
     algorithm = wanted_algorithm(headers) or content.checksum.algorithm
-    if not content.parts and algorithm == content.checksum.algorithm:
+    if content.parts or algorithm != content.checksum.algorithm:
+        make = partial(whole_content, content.body, algorithm)
+    elif isinstance(content.body, bytes):
         return content
-    return await off_loop(len(content.body), partial(whole_content, content.body, algorithm))
+    else:
+        make = partial(_in_memory, content)
+    return await source_read(off_loop(len(content.body), make), source.key)
 
 
-def whole_content(body: bytes, algorithm: str) -> Content:
+async def source_read(reading: Awaitable[T], key: str) -> T:
+    """What is made of a source's bytes; ApiError NoSuchKey when it was removed meanwhile."""
+    try:
+        return await reading
+    except FileNotFoundError:
+        raise no_such_key(key) from None
+
+
+def _in_memory(content: Content) -> Content:
+    return replace(content, body=bytes_of(content.body))
+
+
+def whole_content(source: Body, algorithm: str) -> Content:
     """Content with the ETag and checksum of its bytes; blocking for large ones."""
+    body = bytes_of(source)
     etag = s3_checksums.raw_digest("MD5", body).hex()
     return Content(body, etag, s3_checksums.checksum_of(algorithm, body))
 

@@ -1,6 +1,7 @@
 """Multipart uploads: begin, put and copy parts, list, complete, abort."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 import secrets
@@ -9,9 +10,9 @@ from typing import Final
 from serverless_mlperf.platforms.local.gateway import s3_checksums
 from serverless_mlperf.platforms.local.gateway.http import Request, Response
 from serverless_mlperf.platforms.local.gateway.notifications import Notifier
-from serverless_mlperf.platforms.local.gateway.s3_completion import Row, completion_of, read_rows
+from serverless_mlperf.platforms.local.gateway.s3_completion import completion_of, read_rows
 from serverless_mlperf.platforms.local.gateway.s3_conditions import check_write
-from serverless_mlperf.platforms.local.gateway.s3_copy import SOURCE, copy_source, wanted_algorithm
+from serverless_mlperf.platforms.local.gateway.s3_copy import SOURCE, copy_source, source_read, wanted_algorithm
 from serverless_mlperf.platforms.local.gateway.s3_errors import (
     invalid_argument,
     invalid_request,
@@ -24,14 +25,18 @@ from serverless_mlperf.platforms.local.gateway.s3_ranges import copy_span, part_
 from serverless_mlperf.platforms.local.gateway.s3_store import (
     Bucket,
     CompletedUpload,
+    Content,
     ObjectStore,
     Part,
+    Row,
     StoredObject,
     Upload,
+    bytes_of,
 )
 from serverless_mlperf.platforms.local.gateway.s3_tags import read_header
 from serverless_mlperf.platforms.local.gateway.s3_upload_list import about_upload
 from serverless_mlperf.platforms.local.gateway.s3_xml import XML, answer, element, text, timestamp
+from serverless_mlperf.platforms.local.journal.base import Body
 
 MAX_LISTED: Final = 1000
 MAX_REMEMBERED: Final = 1000
@@ -53,7 +58,7 @@ class MultipartOperations:
         kind = _kind(algorithm, headers.get("x-amz-checksum-type", "").upper())
         kept, tags = kept_headers(headers), read_header(headers.get("x-amz-tagging", ""))
         upload = Upload(secrets.token_hex(32), key, kept, tags, algorithm, kind, datetime.now(UTC))
-        bucket.uploads[upload.id] = upload
+        self._store.begin_upload(bucket, upload)
         names = (text("Bucket", bucket.name), text("Key", key), text("UploadId", upload.id))
         found = answer("InitiateMultipartUploadResult", *names)
         if algorithm:
@@ -76,7 +81,7 @@ class MultipartOperations:
         declared = payload.declared or upload.algorithm is not None
         size = len(payload.body)
         part = Part(number, size, payload.etag, payload.checksum, declared, datetime.now(UTC), payload.body)
-        _keep(bucket, upload, part)
+        await self._keep(bucket, upload, part)
         checksum = {part.checksum.header: part.checksum.value} if declared else {}
         return Response(200, b"", {"etag": f'"{part.etag}"', **checksum})
 
@@ -85,8 +90,8 @@ class MultipartOperations:
         start, stop = copy_span(request.headers.get("x-amz-copy-source-range"), len(source.body))
         algorithm = upload.algorithm or s3_checksums.DEFAULT
         make = partial(_part_of, number, source.body, start, stop, algorithm, upload.algorithm is not None)
-        part = await off_loop(stop - start, make)
-        _keep(bucket, upload, part)
+        part = await source_read(off_loop(stop - start, make), source.key)
+        await self._keep(bucket, upload, part)
         checksum = (text(part.checksum.element, part.checksum.value),) if part.declared else ()
         identity = (text("LastModified", timestamp(part.modified)), text("ETag", f'"{part.etag}"'))
         return answer("CopyPartResult", *identity, *checksum)
@@ -98,22 +103,37 @@ class MultipartOperations:
             return again
         upload = _upload(request, bucket, key)
         completion = completion_of(request, upload, rows)
-        content = await off_loop(completion.size, completion.content)
+        try:
+            content = await off_loop(completion.size, completion.content)
+            body = bytes_of(content.body)
+        except FileNotFoundError:
+            if again := _repeated(request, bucket, key, rows):
+                return again
+            raise no_such_upload(upload.id) from None
+        async with self._store.place(body) as placed:
+            return self._finish(request, bucket, upload, rows, replace(content, body=placed))
+
+    def _finish(
+        self, request: Request, bucket: Bucket, upload: Upload, rows: tuple[Row, ...], content: Content
+    ) -> Response:
+        """Make the object, unless another request did so while the parts were joined."""
+        key = upload.key
         if again := _repeated(request, bucket, key, rows):
             return again
         _upload(request, bucket, key)
         check_write(request.headers, key, bucket.objects.get(key))
         stored = self._store.put(bucket, key, content, upload.headers, upload.tags)
-        del bucket.uploads[upload.id]
+        self._store.end_upload(bucket, upload)
         self._notifier.tell(bucket, stored, "ObjectCreated:CompleteMultipartUpload", request.id)
         where = f"http://{request.headers.get('host', '')}{request.raw_path}"
         found = answer("CompleteMultipartUploadResult", text("Location", where), *_completed(bucket, stored))
-        _remember(bucket, CompletedUpload(upload.id, key, rows, bytes(found.body)))
+        done = CompletedUpload(upload.id, key, rows, bytes(found.body))
+        self._store.remember_completed(bucket, done, MAX_REMEMBERED)
         return found
 
     async def abort(self, request: Request, bucket: Bucket, key: str) -> Response:
         """AbortMultipartUpload."""
-        del bucket.uploads[_upload(request, bucket, key).id]
+        self._store.end_upload(bucket, _upload(request, bucket, key))
         return Response(204)
 
     async def list_parts(self, request: Request, bucket: Bucket, key: str) -> Response:
@@ -128,18 +148,18 @@ class MultipartOperations:
         head += [text("MaxParts", limit), text("IsTruncated", str(len(behind) > len(page)).lower())]
         return answer("ListPartsResult", *head, *(element("Part", *_fields(part)) for part in page))
 
+    async def _keep(self, bucket: Bucket, upload: Upload, part: Part) -> None:
+        """Add a part; ApiError when the upload ended while it was hashed."""
+        async with self._store.place(bytes_of(part.body)) as body:
+            if bucket.uploads.get(upload.id) is not upload:
+                raise no_such_upload(upload.id)
+            self._store.keep_part(bucket, upload, replace(part, body=body))
+
 
 def _repeated(request: Request, bucket: Bucket, key: str, rows: tuple[Row, ...]) -> Response | None:
     """The answer to the same completion as before; S3 gives it again too (measured in adobe/S3Mock#2586)."""
     done = bucket.completed.get(request.query.get("uploadId", ""))
     return Response(200, done.document, XML) if done and (done.key, done.rows) == (key, rows) else None
-
-
-def _remember(bucket: Bucket, done: CompletedUpload) -> None:
-    """Keep the answer for a while."""
-    bucket.completed[done.id] = done
-    if len(bucket.completed) > MAX_REMEMBERED:
-        del bucket.completed[next(iter(bucket.completed))]
 
 
 def _completed(bucket: Bucket, stored: StoredObject) -> Iterator[str]:
@@ -169,15 +189,8 @@ def _upload(request: Request, bucket: Bucket, key: str) -> Upload:
     return upload
 
 
-def _keep(bucket: Bucket, upload: Upload, part: Part) -> None:
-    """Add a part; ApiError when the upload ended while it was hashed."""
-    if bucket.uploads.get(upload.id) is not upload:
-        raise no_such_upload(upload.id)
-    upload.parts[part.number] = part
-
-
-def _part_of(number: int, body: bytes, start: int, stop: int, algorithm: str, declared: bool) -> Part:
-    piece = body[start:stop]
+def _part_of(number: int, body: Body, start: int, stop: int, algorithm: str, declared: bool) -> Part:
+    piece = bytes_of(body, start, stop)
     etag = s3_checksums.raw_digest("MD5", piece).hex()
     checksum = s3_checksums.checksum_of(algorithm, piece)
     return Part(number, stop - start, etag, checksum, declared, datetime.now(UTC), piece)

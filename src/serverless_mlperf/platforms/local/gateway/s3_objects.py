@@ -1,6 +1,8 @@
 """Operations on objects: put, copy, get, delete, tag, describe."""
 
+import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 from serverless_mlperf.platforms.local.gateway.http import Request, Response
@@ -25,10 +27,18 @@ from serverless_mlperf.platforms.local.gateway.s3_ranges import (
     refuse_both,
     wanted_span,
 )
-from serverless_mlperf.platforms.local.gateway.s3_store import Bucket, Content, ObjectStore, Part, StoredObject
+from serverless_mlperf.platforms.local.gateway.s3_store import (
+    Bucket,
+    Content,
+    ObjectStore,
+    Part,
+    StoredObject,
+    bytes_of,
+)
 from serverless_mlperf.platforms.local.gateway.s3_tags import MAX_OBJECT_TAGS, read_header, read_tagging, tagging_answer
 from serverless_mlperf.platforms.local.gateway.s3_versions import check_version
 from serverless_mlperf.platforms.local.gateway.s3_xml import answer, element, text, timestamp
+from serverless_mlperf.platforms.local.journal.bodies import BodyFile
 
 ATTRIBUTES: Final = ("ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize")
 MAX_LISTED_PARTS: Final = 1000
@@ -48,9 +58,10 @@ class ObjectOperations:
             return await self._copy(request, bucket, key)
         headers, tags = kept_headers(request.headers), read_header(request.headers.get("x-amz-tagging", ""))
         payload = await receive(request)
-        check_write(request.headers, key, bucket.objects.get(key))
-        content = Content(payload.body, payload.etag, payload.checksum)
-        stored = self._store.put(bucket, key, content, headers, tags)
+        async with self._store.place(payload.body) as body:
+            check_write(request.headers, key, bucket.objects.get(key))
+            content = Content(body, payload.etag, payload.checksum)
+            stored = self._store.put(bucket, key, content, headers, tags)
         self._notifier.tell(bucket, stored, "ObjectCreated:Put", request.id)
         return Response(200, b"", {"etag": f'"{stored.etag}"', **_encryption(stored), **content.checksum.headers})
 
@@ -59,8 +70,9 @@ class ObjectOperations:
         check_change(request, same=(source_bucket, source.key) == (bucket.name, key))
         headers, tags = copied_headers(request.headers, source), copied_tags(request.headers, source)
         content = await copied_content(request.headers, source)
-        check_write(request.headers, key, bucket.objects.get(key))
-        stored = self._store.put(bucket, key, content, headers, tags)
+        async with self._store.place(bytes_of(content.body)) as body:
+            check_write(request.headers, key, bucket.objects.get(key))
+            stored = self._store.put(bucket, key, replace(content, body=body), headers, tags)
         self._notifier.tell(bucket, stored, "ObjectCreated:Copy", request.id)
         found = answer("CopyObjectResult", *_identity(stored))
         found.headers = {**found.headers, **_encryption(stored)}
@@ -82,7 +94,20 @@ class ObjectOperations:
             span = wanted_span(wanted, len(stored.body)) if wanted and range_holds(headers, stored) else None
             if span:
                 _without_checksum(found)
-        return _bytes(request, stored, span, found)
+        start, stop = _wanted_bytes(request, stored, span, found)
+        if request.method == "HEAD":
+            return Response(206 if span else 200, b"", found)
+        body = stored.body
+        if isinstance(body, BodyFile):
+            try:
+                content: bytes | memoryview = await asyncio.to_thread(body.read, start, stop)
+            except FileNotFoundError:
+                if self._store.get(bucket, key).body is body:
+                    raise body.missing() from None
+                return await self.get(request, bucket, key)  # it was replaced meanwhile
+        else:
+            content = memoryview(body)[start:stop] if span else body
+        return Response(206 if span else 200, content, found)
 
     def _part(self, stored: StoredObject, number: int, headers: dict[str, str]) -> Span | None:
         """The bytes of one part; its checksum stands for the object's."""
@@ -153,16 +178,15 @@ class ObjectOperations:
         return found
 
 
-def _bytes(request: Request, stored: StoredObject, span: Span | None, headers: dict[str, str]) -> Response:
-    """The answer of a GET or HEAD; slices of memory, so that a large range is not copied."""
+def _wanted_bytes(request: Request, stored: StoredObject, span: Span | None, headers: dict[str, str]) -> Span:
+    """Which bytes the answer of a GET or HEAD is about, said in its headers."""
     size = len(stored.body)
     start, stop = span or (0, size)
     if span:
         headers["content-range"] = f"bytes {start}-{stop - 1}/{size}"
     if request.method == "HEAD":
         headers["content-length"] = str(stop - start)
-        return Response(206 if span else 200, b"", headers)
-    return Response(206 if span else 200, memoryview(stored.body)[start:stop] if span else stored.body, headers)
+    return start, stop
 
 
 def _without_checksum(headers: dict[str, str]) -> bool:

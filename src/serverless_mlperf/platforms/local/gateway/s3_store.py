@@ -1,18 +1,27 @@
-"""Buckets and objects, in memory: values without HTTP, XML or events."""
+"""Buckets and objects: values without HTTP, XML or events; every change of them passes through the store.
+
+The store tells its journal of each change in the step that makes it. Who changes a bucket, object or upload otherwise
+makes something that a restart forgets.
+"""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-import itertools
+from functools import partial
 import sys
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from sortedcontainers import SortedDict
 
 from serverless_mlperf.platforms.local.gateway.errors import ApiError
 from serverless_mlperf.platforms.local.gateway.s3_checksums import Checksum
 from serverless_mlperf.platforms.local.gateway.s3_errors import no_such_bucket, no_such_key
+from serverless_mlperf.platforms.local.journal.base import Body, Entry, Journal, NoJournal, Placing
+from serverless_mlperf.platforms.local.journal.bodies import BodyFile
 from serverless_mlperf.platforms.local.model import REGION
+
+SEQUENCERS: Final = 1 << 20
+"""Reserved at once: a restart goes on behind those, used or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +35,31 @@ class Part:
     declared: bool
     """Whether the checksum is the client's choice."""
     modified: datetime
-    body: bytes = b""
+    body: Body = b""
+
+    def as_document(self) -> dict[str, Any]:
+        """As it is kept, without its body."""
+        return {
+            "number": self.number,
+            "size": self.size,
+            "etag": self.etag,
+            "checksum": self.checksum.as_row(),
+            "declared": self.declared,
+            "modified": self.modified.timestamp(),
+        }
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any], body: Body = b"") -> "Part":
+        """The part that was kept."""
+        made = {"checksum": Checksum(*document["checksum"]), "modified": moment_of(document["modified"])}
+        return cls(**{**document, **made}, body=body)
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
     """The bytes of an object and what identifies them."""
 
-    body: bytes
+    body: Body
     etag: str
     checksum: Checksum
     parts: tuple[Part, ...] = ()
@@ -52,9 +78,30 @@ class StoredObject:
     """content-type, x-amz-meta-* and the like, given back as they were sent."""
     tags: Mapping[str, str] = field(default_factory=dict)
 
+    def as_document(self) -> dict[str, Any]:
+        """As it is kept, without its key and body."""
+        content = self.content
+        document = {
+            "etag": content.etag,
+            "checksum": content.checksum.as_row(),
+            "modified": self.modified.timestamp(),
+            "sequencer": self.sequencer,
+            "headers": self.headers,
+            "tags": self.tags,
+        }
+        return {**document, "parts": [part.as_document() for part in content.parts]} if content.parts else document
+
+    @classmethod
+    def from_document(cls, key: str, document: Mapping[str, Any], body: Body) -> "StoredObject":
+        """The object that was kept."""
+        parts = tuple(Part.from_document(part) for part in document.get("parts", ()))
+        content = Content(body, document["etag"], Checksum(*document["checksum"]), parts)
+        modified = moment_of(document["modified"])
+        return cls(key, content, modified, document["sequencer"], document["headers"], document["tags"])
+
     @property
-    def body(self) -> bytes:
-        """The bytes."""
+    def body(self) -> Body:
+        """The bytes, or the file that they are in."""
         return self.content.body
 
     @property
@@ -101,6 +148,31 @@ class Upload:
     begun: datetime
     parts: dict[int, Part] = field(default_factory=dict)
 
+    def as_document(self) -> dict[str, Any]:
+        """As it is kept, without its id and parts."""
+        return {
+            "key": self.key,
+            "headers": self.headers,
+            "tags": self.tags,
+            "algorithm": self.algorithm,
+            "kind": self.kind,
+            "begun": self.begun.timestamp(),
+        }
+
+    @classmethod
+    def from_document(cls, upload_id: str, document: Mapping[str, Any]) -> "Upload":
+        """The upload that was kept."""
+        return cls(upload_id, **{**document, "begun": moment_of(document["begun"])})
+
+
+class Row(NamedTuple):
+    """What a completion says of one part."""
+
+    number: int
+    etag: str
+    checksums: tuple[tuple[str, str], ...]
+    """Algorithm and value."""
+
 
 @dataclass(frozen=True, slots=True)
 class CompletedUpload:
@@ -108,9 +180,19 @@ class CompletedUpload:
 
     id: str
     key: str
-    rows: tuple[object, ...]
+    rows: tuple[Row, ...]
     """What the request listed."""
     document: bytes
+
+    def as_document(self) -> dict[str, Any]:
+        """As it is kept, without its id and answer."""
+        return {"key": self.key, "rows": self.rows}
+
+    @classmethod
+    def from_document(cls, upload_id: str, document: Mapping[str, Any], answer: bytes) -> "CompletedUpload":
+        """The completion that was kept."""
+        rows = tuple(Row(number, etag, tuple(map(tuple, sums))) for number, etag, sums in document["rows"])
+        return cls(upload_id, document["key"], rows, answer)
 
 
 @dataclass(slots=True)
@@ -129,6 +211,25 @@ class Bucket:
     configurations: dict[str, bytes] = field(default_factory=dict)
     """Documents that are kept and given back, by sub-resource."""
 
+    def as_document(self) -> dict[str, Any]:
+        """As it is kept, without its name and what is in it."""
+        return {
+            "created": self.created.timestamp(),
+            "region": self.region,
+            "rules": [asdict(rule) for rule in self.rules],
+            "tags": self.tags,
+            # They came as bytes of any kind.
+            "configurations": {name: content.decode("latin-1") for name, content in self.configurations.items()},
+        }
+
+    @classmethod
+    def from_document(cls, name: str, document: Mapping[str, Any]) -> "Bucket":
+        """The bucket that was kept."""
+        rules = tuple(Rule(**{**rule, "events": tuple(rule["events"])}) for rule in document["rules"])
+        made = cls(name, moment_of(document["created"]), document["region"], rules=rules, tags=document["tags"])
+        made.configurations = {key: text.encode("latin-1") for key, text in document["configurations"].items()}
+        return made
+
     def keys_from(self, name: str | None) -> Iterator[str]:
         """Keys in order, from a name on; the order of code points is that of UTF-8's bytes, S3's order."""
         ordered: Any = self.objects
@@ -141,9 +242,32 @@ class Bucket:
 class ObjectStore:
     """All buckets."""
 
-    def __init__(self) -> None:
+    def __init__(self, journal: Journal | None = None) -> None:
+        self._journal = journal or NoJournal()
         self._buckets: dict[str, Bucket] = {}
-        self._sequence = itertools.count(1)
+        self._sequence = self._reserved = 0
+
+    def load(self, kept: Mapping[str, list[Entry]]) -> None:
+        """Take what an earlier process kept, by kind; before anything else."""
+        for entry in kept.get("sequence", ()):
+            self._sequence = self._reserved = entry.document["reserved"]
+        for entry in kept.get("bucket", ()):
+            name = entry.name[1]
+            self._buckets[name] = Bucket.from_document(name, entry.document)
+        for entry in kept.get("object", ()):
+            _, bucket, key = entry.name
+            self._buckets[bucket].objects[key] = StoredObject.from_document(key, entry.document, entry.body)
+        for entry in sorted(kept.get("upload", ()), key=lambda e: e.document["begun"]):
+            _, bucket, upload_id = entry.name
+            self._buckets[bucket].uploads[upload_id] = Upload.from_document(upload_id, entry.document)
+        for entry in kept.get("part", ()):
+            _, bucket, upload_id, _ = entry.name
+            part = Part.from_document(entry.document, entry.body)
+            self._buckets[bucket].uploads[upload_id].parts[part.number] = part
+        for entry in kept.get("completed", ()):
+            _, bucket, upload_id = entry.name
+            done = CompletedUpload.from_document(upload_id, entry.document, bytes_of(entry.body))
+            self._buckets[bucket].completed[upload_id] = done
 
     @property
     def buckets(self) -> list[Bucket]:
@@ -152,7 +276,10 @@ class ObjectStore:
 
     def create(self, name: str, region: str = REGION) -> Bucket:
         """Make a bucket; one that exists is kept (us-east-1 answers 200 to its owner)."""
-        return self._buckets.setdefault(name, Bucket(name, datetime.now(UTC), region))
+        if name not in self._buckets:
+            made = self._buckets[name] = Bucket(name, datetime.now(UTC), region)
+            self._journal.save(("bucket", name), made.as_document, partial(self._buckets.pop, name))
+        return self._buckets[name]
 
     def bucket(self, name: str) -> Bucket:
         """The bucket; ApiError NoSuchBucket."""
@@ -163,25 +290,37 @@ class ObjectStore:
 
     def delete(self, name: str) -> None:
         """Remove an empty bucket."""
-        if self.bucket(name).objects:
+        bucket = self.bucket(name)
+        if bucket.objects:
             raise ApiError(409, "BucketNotEmpty", "The bucket you tried to delete is not empty", {"BucketName": name})
+        for upload in list(bucket.uploads.values()):
+            self.end_upload(bucket, upload)
+        for upload_id in list(bucket.completed):
+            self._forget_completed(bucket, upload_id)
         del self._buckets[name]
+        self._journal.remove(("bucket", name), partial(self._buckets.__setitem__, name, bucket))
+
+    def configure(self, bucket: Bucket, **changes: Any) -> None:
+        """Give fields of a bucket new values; ApiError when it has gone meanwhile."""
+        self._check_present(bucket)
+        former = {name: getattr(bucket, name) for name in changes}
+        _set_fields(bucket, changes)
+        self._journal.save(("bucket", bucket.name), bucket.as_document, partial(_set_fields, bucket, former))
+
+    def place(self, body: bytes) -> Placing:
+        """Put a body where bodies are kept, for the object or part that it will be of."""
+        return self._journal.place(body)
 
     def put(
         self, bucket: Bucket, key: str, content: Content, headers: Mapping[str, str], tags: Mapping[str, str]
     ) -> StoredObject:
         """Store an object, replacing one of the same key; ApiError when its bucket has gone meanwhile."""
-        if self.bucket(bucket.name) is not bucket:
-            raise no_such_bucket(bucket.name)
-        stored = StoredObject(key, content, datetime.now(UTC), self._next_sequencer(), headers, tags)
-        bucket.objects[key] = stored
-        return stored
+        self._check_present(bucket)
+        return self._store(bucket, StoredObject(key, content, datetime.now(UTC), self._next_sequencer(), headers, tags))
 
     def tag(self, bucket: Bucket, key: str, tags: Mapping[str, str]) -> StoredObject:
         """Replace the tags of an object, which does not change its modification time."""
-        stored = replace(self.get(bucket, key), tags=tags, sequencer=self._next_sequencer())
-        bucket.objects[key] = stored
-        return stored
+        return self._store(bucket, replace(self.get(bucket, key), tags=tags, sequencer=self._next_sequencer()))
 
     def get(self, bucket: Bucket, key: str) -> StoredObject:
         """The object; ApiError NoSuchKey."""
@@ -193,10 +332,98 @@ class ObjectStore:
     def remove(self, bucket: Bucket, key: str) -> StoredObject | None:
         """Delete an object; what it was, under the sequencer of its removal, or None when it was not there."""
         stored = bucket.objects.pop(key, None)
-        return stored and replace(stored, modified=datetime.now(UTC), sequencer=self._next_sequencer())
+        if stored is None:
+            return None
+        self._journal.remove(("object", bucket.name, key), partial(bucket.objects.__setitem__, key, stored))
+        return replace(stored, modified=datetime.now(UTC), sequencer=self._next_sequencer())
+
+    def begin_upload(self, bucket: Bucket, upload: Upload) -> None:
+        """Note a multipart upload."""
+        bucket.uploads[upload.id] = upload
+        name = ("upload", bucket.name, upload.id)
+        self._journal.save(name, upload.as_document, partial(bucket.uploads.pop, upload.id))
+
+    def keep_part(self, bucket: Bucket, upload: Upload, part: Part) -> None:
+        """Add a part, replacing one of the same number."""
+        undo = partial(_put_back, upload.parts, part.number, upload.parts.get(part.number))
+        upload.parts[part.number] = part
+        self._journal.save(_part_name(bucket, upload, part), part.as_document, undo, part.body)
+
+    def end_upload(self, bucket: Bucket, upload: Upload) -> None:
+        """Forget an upload and its parts: it is complete or aborted."""
+        del bucket.uploads[upload.id]
+        for part in upload.parts.values():
+            self._journal.remove(_part_name(bucket, upload, part), _nothing)
+        undo = partial(bucket.uploads.__setitem__, upload.id, upload)
+        self._journal.remove(("upload", bucket.name, upload.id), undo)
+
+    def remember_completed(self, bucket: Bucket, done: CompletedUpload, most: int) -> None:
+        """Keep the answer to a completion, and no more than the last so many of a bucket."""
+        bucket.completed[done.id] = done
+        name = ("completed", bucket.name, done.id)
+        self._journal.save(name, done.as_document, partial(bucket.completed.pop, done.id), done.document)
+        if len(bucket.completed) > most:
+            self._forget_completed(bucket, next(iter(bucket.completed)))
+
+    def _forget_completed(self, bucket: Bucket, upload_id: str) -> None:
+        done = bucket.completed.pop(upload_id)
+        undo = partial(bucket.completed.__setitem__, upload_id, done)
+        self._journal.remove(("completed", bucket.name, upload_id), undo)
+
+    def _check_present(self, bucket: Bucket) -> None:
+        if self._buckets.get(bucket.name) is not bucket:
+            raise no_such_bucket(bucket.name)
+
+    def _store(self, bucket: Bucket, stored: StoredObject) -> StoredObject:
+        key = stored.key
+        undo = partial(_put_back, bucket.objects, key, bucket.objects.get(key))
+        bucket.objects[key] = stored
+        self._journal.save(("object", bucket.name, key), stored.as_document, undo, stored.content.body)
+        return stored
 
     def _next_sequencer(self) -> str:
-        return f"{next(self._sequence):018X}"
+        self._sequence += 1
+        if self._sequence > self._reserved:
+            self._reserve(self._sequence + SEQUENCERS)
+        return f"{self._sequence:018X}"
+
+    def _reserve(self, reserved: int) -> None:
+        former, self._reserved = self._reserved, reserved
+        self._journal.save(("sequence",), lambda: {"reserved": reserved}, partial(setattr, self, "_reserved", former))
+
+
+def bytes_of(body: Body, start: int = 0, stop: int | None = None) -> bytes:
+    """The bytes of a body's range; blocking when they are in a file.
+
+    Raises FileNotFoundError when it was removed meanwhile, DamagedBodyError.
+    """
+    return body.read(start, stop) if isinstance(body, BodyFile) else body[start:stop]
+
+
+def moment_of(timestamp_s: float) -> datetime:
+    """A time as documents have it."""
+    return datetime.fromtimestamp(timestamp_s, UTC)
+
+
+def _part_name(bucket: Bucket, upload: Upload, part: Part) -> tuple[str, ...]:
+    return ("part", bucket.name, upload.id, str(part.number))
+
+
+def _put_back(entries: dict[Any, Any], key: object, former: object) -> None:
+    """Undo a change of one entry."""
+    if former is None:
+        del entries[key]
+    else:
+        entries[key] = former
+
+
+def _set_fields(bucket: Bucket, values: Mapping[str, Any]) -> None:
+    for name, value in values.items():
+        setattr(bucket, name, value)
+
+
+def _nothing() -> None:
+    """The parts of an upload come back with it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,13 @@ from typing import Any, Final
 from serverless_mlperf.errors import BenchmarkError, HostError
 from serverless_mlperf.platforms.local.executor_protocol import Executor
 from serverless_mlperf.platforms.local.faults import FaultBoard
-from serverless_mlperf.platforms.local.gateway.errors import ApiError
+from serverless_mlperf.platforms.local.gateway.errors import ApiError, not_kept
 from serverless_mlperf.platforms.local.gateway.fault_pages import FAULTS, fault_page
 from serverless_mlperf.platforms.local.gateway.function_url import FunctionUrls
 from serverless_mlperf.platforms.local.gateway.http import HttpConnection, Request, Response, serve_http
 from serverless_mlperf.platforms.local.gateway.lambda_api import LambdaApi
 from serverless_mlperf.platforms.local.gateway.lambda_code import DOWNLOADS
+from serverless_mlperf.platforms.local.gateway.lambda_records import LambdaRecords
 from serverless_mlperf.platforms.local.gateway.lambda_state import LambdaState
 from serverless_mlperf.platforms.local.gateway.lambda_zips import ZipFolder
 from serverless_mlperf.platforms.local.gateway.notification_guard import NotificationGuard
@@ -26,6 +27,7 @@ from serverless_mlperf.platforms.local.gateway.notifications import Notifier
 from serverless_mlperf.platforms.local.gateway.s3_api import S3Api
 from serverless_mlperf.platforms.local.gateway.s3_store import ObjectStore
 from serverless_mlperf.platforms.local.gateway.sqs import SqsApi
+from serverless_mlperf.platforms.local.journal.base import Journal, NoJournal, NotKeptError, entries_by_kind
 
 PROBE_S: Final = 0.002
 SAMPLES_KEPT: Final = 360_000
@@ -71,12 +73,20 @@ class LocalServer:
     """Owns the listening socket, the executor and all state; an async context manager."""
 
     def __init__(
-        self, port: int, work_dir: Path, make_executor: MakeExecutor, faults: FaultBoard | None = None
+        self,
+        port: int,
+        work_dir: Path,
+        make_executor: MakeExecutor,
+        faults: FaultBoard | None = None,
+        journal: Journal | None = None,
+        data_dir: Path | None = None,
     ) -> None:
         self._wanted_port = port
         self._work_dir = work_dir
         self._make_executor = make_executor
         self._faults = faults or FaultBoard()
+        self._journal = journal or NoJournal()
+        self._zips = ZipFolder((data_dir or work_dir) / "zips")
         self._probe = UsageProbe()
         self.port = 0
 
@@ -85,7 +95,16 @@ class LocalServer:
         """Done, with the reason, when its executor cannot run anything any more."""
         return self._executor.lost
 
+    def _load(self) -> tuple[ObjectStore, LambdaState]:
+        """What an earlier server kept; blocking. Raises InputError when it is damaged."""
+        kept = entries_by_kind(self._journal)
+        store, state = ObjectStore(self._journal), LambdaState(self._zips)
+        store.load(kept)
+        LambdaRecords(state, self._journal).load(kept)
+        return store, state
+
     async def __aenter__(self) -> "LocalServer":
+        store, state = self._load()
         try:
             self._listener, self._connections = await serve_http(self._handle, self._wanted_port)
         except OSError as error:
@@ -95,10 +114,8 @@ class LocalServer:
         self._executor = self._make_executor(url, self._work_dir)
         self._sqs = SqsApi()
         self._sqs.base_url = url
-        store = ObjectStore()
-        self._zips = ZipFolder(self._work_dir / "zips")
-        state = LambdaState(self._zips)
         self._lambda = LambdaApi(state, store, self._executor, lambda arn: self._sqs.policy(arn) is not None, self.port)
+        self._lambda.resume()
         self._urls = FunctionUrls(state, self._lambda.invoker)
         self._guard = NotificationGuard(state, self._sqs.policy)
         self._notifier = Notifier(self._lambda.tell, self._sqs.tell, self._guard, self._faults)
@@ -118,15 +135,28 @@ class LocalServer:
     async def _handle(self, request: Request) -> Response:
         if FunctionUrls.takes(request.headers):
             return await self._urls.handle(request)
-        if S3Api.takes(request):
-            return await self._s3.handle(request)
-        if "x-amz-target" in request.headers:
-            return await self._sqs.handle(request)
-        if LambdaApi.takes(request.path):
-            return await self._lambda.handle(request)
-        if request.path.startswith("/_platform/"):
+        if request.path.startswith("/_platform/") and not S3Api.takes(request):
             return await self._platform(request)
-        return await self._s3.handle(request)
+        api = self._api(request)
+        response = await api.handle(request)
+        return await self._kept(api, request, response) if self._journal.pending else response
+
+    def _api(self, request: Request) -> "S3Api | SqsApi | LambdaApi":
+        if S3Api.takes(request):
+            return self._s3
+        if "x-amz-target" in request.headers:
+            return self._sqs
+        return self._lambda if LambdaApi.takes(request.path) else self._s3
+
+    async def _kept(self, api: "S3Api | SqsApi | LambdaApi", request: Request, response: Response) -> Response:
+        """The answer, when all that it can rest on is kept: what a client was told survives the server."""
+        try:
+            await self._journal.kept()
+        except NotKeptError as error:
+            if request.method in {"GET", "HEAD"}:
+                return await self._handle(request)  # what it saw was taken back
+            return api.refusal(request, not_kept(api.INTERNAL_ERROR, error))
+        return response
 
     async def _platform(self, request: Request) -> Response:
         if (request.method, request.path) == ("POST", "/_platform/prepare"):

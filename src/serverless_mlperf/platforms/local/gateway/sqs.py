@@ -114,6 +114,9 @@ class Queue:
 class SqsApi:
     """Routes `X-Amz-Target: AmazonSQS.*`."""
 
+    INTERNAL_ERROR: Final = "InternalFailure"
+    """AWS's code for an error of its own."""
+
     def __init__(self) -> None:
         self.queues: dict[str, Queue] = {}
         self.base_url = ""
@@ -136,8 +139,12 @@ class SqsApi:
         try:
             answer = await self._answer(action, _parameters(request.body))
         except ApiError as error:
-            return error_response(error)
+            return self.refusal(request, error)
         return Response(200, json.dumps(answer or {}).encode(), JSON)
+
+    def refusal(self, _: Request, error: ApiError) -> Response:
+        """The answer to an error."""
+        return error_response(error)
 
     def tell(self, arn: str, payload: bytes) -> None:
         """Put an event into the queue of that ARN; one that is gone loses it, as on AWS."""

@@ -26,6 +26,14 @@ class Entry:
     body: Body
 
 
+def entries_by_kind(journal: "Journal") -> dict[str, list[Entry]]:
+    """What is kept, by the first word of its name."""
+    found: dict[str, list[Entry]] = {}
+    for entry in journal.entries():
+        found.setdefault(entry.name[0], []).append(entry)
+    return found
+
+
 class NotKeptError(Exception):
     """A change could not be written down; it and all changes since have been taken back."""
 

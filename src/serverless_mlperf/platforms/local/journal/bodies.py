@@ -57,6 +57,10 @@ class BodyFile:
         offset = first * BLOCK_BYTES
         return content if (start, end) == (offset, offset + len(content)) else content[start - offset : end - offset]
 
+    def missing(self) -> DamagedBodyError:
+        """It was not removed by us."""
+        return DamagedBodyError(f"{self.path}: is missing; put the object again")
+
     def _damaged(self, block: int) -> DamagedBodyError:
         return DamagedBodyError(f"{self.path}: damaged in the MiB at byte {block * BLOCK_BYTES}; put the object again")
 

@@ -1,8 +1,8 @@
 """The journal in a data folder: changes are written by a thread, all that have come meanwhile at once."""
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 import itertools
 import logging
@@ -14,8 +14,18 @@ from types import TracebackType
 from typing import Final
 
 from serverless_mlperf.errors import InputError
-from serverless_mlperf.platforms.local.journal.base import Body, Describe, Entry, Name, NotKeptError, Undo
+from serverless_mlperf.platforms.local.journal.base import (
+    Body,
+    Describe,
+    Entry,
+    Journal,
+    Name,
+    NoJournal,
+    NotKeptError,
+    Undo,
+)
 from serverless_mlperf.platforms.local.journal.bodies import BodyFile, body_path, write_body
+from serverless_mlperf.platforms.local.journal.folder import data_folder
 from serverless_mlperf.platforms.local.journal.log import Change, Log
 from serverless_mlperf.platforms.local.journal.records import DamagedError
 
@@ -235,6 +245,24 @@ class DiskJournal:
         except DamagedError as error:
             self._cleans = False
             _log.error("data folder %s: %s in a file of the journal: it is not cleaned any more", self._folder, error)
+
+
+@asynccontextmanager
+async def journal_in(path: Path | None) -> AsyncIterator[Journal]:
+    """The journal in a data folder, held until the end; without one, a journal that keeps nothing.
+
+    Raises InputError for a folder that cannot be used, HostError for one that another server holds.
+    """
+    if path is None:
+        yield NoJournal()
+        return
+    with data_folder(path) as folder:
+        journal = DiskJournal(folder)
+        journal.open()
+        try:
+            yield journal
+        finally:
+            await journal.close()
 
 
 class _Placing:

@@ -1,0 +1,272 @@
+"""What a server was told outlives it in a data folder: after its end, after `kill -9`, on a damaged or full disk."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+import hashlib
+import http.client
+import json
+import os
+from pathlib import Path
+from random import Random
+import signal
+import subprocess
+import sys
+from threading import Timer
+from typing import Any
+
+import pytest
+
+from full_disk import fill, small_disk
+from local_server import PLATFORM, client, raw, refusal, serving
+
+ROUNDS = int(os.environ.get("SERVERLESS_MLPERF_KILL_ROUNDS", "2"))
+"""Servers that are killed while clients write."""
+WRITERS = 4
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """A server with a data folder, its URL and process; killed at the end if it still runs."""
+    command = [sys.executable, *PLATFORM, "--data", str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        try:
+            yield f"http://127.0.0.1:{json.loads(process.stdout.readline())['port']}", process
+        finally:
+            process.kill()
+
+
+def kill(process: subprocess.Popen[bytes]) -> str:
+    """Kill it as the kernel does; what it said."""
+    process.send_signal(signal.SIGKILL)
+    assert process.wait(20) == -signal.SIGKILL
+    assert process.stderr is not None
+    return process.stderr.read().decode()
+
+
+def refused(folder: Path) -> tuple[int, str]:
+    """Exit status and words of a server that does not take a folder."""
+    command = [sys.executable, *PLATFORM, "--data", str(folder)]
+    done = subprocess.run(command, input="", capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == ""
+    return done.returncode, done.stderr
+
+
+@pytest.fixture(scope="module", autouse=True)
+def runtime() -> None:
+    """The functions' runtime, made before: a server that is killed leaves nobody who is still making it."""
+    with serving(*PLATFORM) as url:
+        assert raw(url, "POST", "/_platform/prepare").status == 204
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A data folder that is not there yet."""
+    return tmp_path / "data"
+
+
+def write(url: str, writer: int, acknowledged: dict[str, bytes | None]) -> None:
+    """Put and delete objects one after the other until the server is gone; note what it acknowledged."""
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=20)
+    random = Random(writer)  # noqa: S311 - sizes and keys of a test
+    try:
+        for number in range(1_000_000):
+            key = f"{writer}/{number % 50}"
+            body = None if random.random() < 0.2 else random.randbytes(random.choice((10, 1_000, 100_000, 400_000)))
+            acknowledged.pop(key, None)  # until the answer comes, both are right
+            connection.request("PUT" if body is not None else "DELETE", f"/bench/{key}", body)
+            response = connection.getresponse()
+            response.read()
+            assert response.status in {200, 204}
+            acknowledged[key] = body
+    except (OSError, http.client.HTTPException):
+        return
+
+
+def test_killed_server_keeps_what_it_acknowledged(folder: Path) -> None:
+    """Clients write in parallel, the server is killed at any moment: the next one has every acknowledged object."""
+    random = Random(ROUNDS)  # noqa: S311 - when a test kills
+    acknowledged: dict[str, bytes | None] = {}
+    for number in range(ROUNDS):
+        with served(folder) as (url, process), ThreadPoolExecutor(WRITERS) as pool:
+            assert raw(url, "PUT", "/bench").status == 200
+            check(url, acknowledged)
+            killing = Timer(random.uniform(0.05, 0.8), process.kill)
+            killing.start()
+            for writer in range(WRITERS):
+                pool.submit(write, url, number * WRITERS + writer, acknowledged)
+            killing.join()
+    assert len(acknowledged) > 10
+    with served(folder) as (url, _):
+        check(url, acknowledged)
+
+
+def check(url: str, acknowledged: dict[str, bytes | None]) -> None:
+    """Every object is there byte for byte, every deleted one is not."""
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=20)
+    for key, body in acknowledged.items():
+        connection.request("GET", f"/bench/{key}")
+        response = connection.getresponse()
+        content = response.read()
+        assert response.status == (404 if body is None else 200), key
+        assert body is None or (content == body and response.headers["etag"] == f'"{hashlib.md5(body).hexdigest()}"')  # noqa: S324
+    connection.close()
+
+
+def everything(s3: Any) -> dict[str, Any]:
+    """What S3 says of the bucket `kept`."""
+    found: dict[str, Any] = {}
+    for key in ("plain", "copy", "joined", "ünï/../code", "tagged"):
+        answer = s3.get_object(Bucket="kept", Key=key, ChecksumMode="ENABLED")
+        found[key] = answer["Body"].read()
+        found[f"{key} headers"] = {
+            name: value
+            for name, value in answer["ResponseMetadata"]["HTTPHeaders"].items()
+            if name not in {"date", "x-amz-request-id", "x-amz-id-2"}
+        }
+        found[f"{key} tags"] = s3.get_object_tagging(Bucket="kept", Key=key)["TagSet"]
+        found[f"{key} parts"] = s3.get_object_attributes(
+            Bucket="kept", Key=key, ObjectAttributes=["ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"]
+        )
+    found["range"] = s3.get_object(Bucket="kept", Key="joined", Range="bytes=5242000-5243000")["Body"].read()
+    found["part"] = s3.get_object(Bucket="kept", Key="joined", PartNumber=2)["Body"].read()
+    calls = ("list_objects_v2", "get_bucket_notification_configuration", "get_bucket_tagging", "get_bucket_policy",
+             "get_public_access_block", "list_multipart_uploads", "get_bucket_location")  # fmt: skip
+    found |= {call: getattr(s3, call)(Bucket="kept") for call in calls}
+    found["buckets"] = s3.list_buckets()["Buckets"]
+    for value in found.values():
+        if isinstance(value, dict):
+            value.pop("ResponseMetadata", None)
+    return found
+
+
+def fill_bucket(s3: Any) -> str:
+    """Objects of every kind in the bucket `kept`, and an upload that is not complete; its id."""
+    s3.create_bucket(Bucket="kept", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    s3.create_bucket(Bucket="gone")
+    s3.delete_bucket(Bucket="gone")
+    s3.put_bucket_tagging(Bucket="kept", Tagging={"TagSet": [{"Key": "a", "Value": "ü"}]})
+    s3.put_bucket_policy(Bucket="kept", Policy='{"Statement": []}')
+    s3.delete_public_access_block(Bucket="kept")
+    s3.put_public_access_block(Bucket="kept", PublicAccessBlockConfiguration={"BlockPublicAcls": False})
+    s3.put_object(
+        Bucket="kept", Key="plain", Body=b"x" * 5, Metadata={"a": "b"}, ContentType="text/x", ChecksumAlgorithm="SHA256"
+    )
+    s3.put_object(Bucket="kept", Key="ünï/../code", Body=b"")
+    s3.put_object(Bucket="kept", Key="deleted", Body=b"x")
+    s3.delete_object(Bucket="kept", Key="deleted")
+    begun = s3.create_multipart_upload(Bucket="kept", Key="joined", ChecksumAlgorithm="CRC32C")["UploadId"]
+    parts = []
+    for number, size in ((1, 5 << 20), (2, 1000)):
+        answer = s3.upload_part(
+            Bucket="kept",
+            Key="joined",
+            UploadId=begun,
+            PartNumber=number,
+            Body=os.urandom(size),
+            ChecksumAlgorithm="CRC32C",
+        )
+        parts.append({"PartNumber": number, **{name: answer[name] for name in ("ETag", "ChecksumCRC32C")}})
+    s3.complete_multipart_upload(Bucket="kept", Key="joined", UploadId=begun, MultipartUpload={"Parts": parts})
+    s3.copy_object(Bucket="kept", Key="copy", CopySource="kept/joined", StorageClass="STANDARD_IA")
+    s3.copy_object(Bucket="kept", Key="tagged", CopySource="kept/joined")
+    s3.put_object_tagging(Bucket="kept", Key="tagged", Tagging={"TagSet": [{"Key": "t", "Value": "1"}]})
+    return s3.create_multipart_upload(Bucket="kept", Key="later")["UploadId"]  # type: ignore[no-any-return]
+
+
+def test_buckets_and_objects_survive(folder: Path) -> None:
+    """All that S3 says of buckets, objects and uploads is the same after a kill; an upload goes on where it was."""
+    with served(folder) as (url, process):
+        s3 = client("s3", url)
+        begun = fill_bucket(s3)
+        etags = [upload_part(s3, begun, 1, bytes(6 << 20)), upload_part(s3, begun, 1, bytes([1]) * (5 << 20))]
+        before = everything(s3)
+        kill(process)
+    with serving(*PLATFORM, "--data", str(folder)) as url:
+        s3 = client("s3", url)
+        assert everything(s3) == before
+        etags.append(upload_part(s3, begun, 2, b"end"))
+        parts = [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(etags[1:], 1)]
+        done = s3.complete_multipart_upload(
+            Bucket="kept", Key="later", UploadId=begun, MultipartUpload={"Parts": parts}
+        )
+        s3.delete_object(Bucket="kept", Key="joined")
+    with serving(*PLATFORM, "--data", str(folder)) as url:
+        s3 = client("s3", url)
+        assert s3.get_object(Bucket="kept", Key="later")["Body"].read() == bytes([1]) * (5 << 20) + b"end"
+        again = s3.complete_multipart_upload(
+            Bucket="kept", Key="later", UploadId=begun, MultipartUpload={"Parts": parts}
+        )
+        assert again["ETag"] == done["ETag"]
+        assert refusal(s3.get_object, Bucket="kept", Key="joined") == (404, "NoSuchKey")
+        assert s3.get_object(Bucket="kept", Key="tagged")["Body"].read() == before["joined"]
+        assert len(list((folder / "bodies").iterdir())) == 3
+
+
+def upload_part(s3: Any, upload: str, number: int, body: bytes) -> str:
+    """Put a part; its ETag."""
+    answer = s3.upload_part(Bucket="kept", Key="later", UploadId=upload, PartNumber=number, Body=body)
+    return str(answer["ETag"])
+
+
+def test_damaged_files_are_told_and_not_served(folder: Path) -> None:
+    """A flipped bit in an object's file is a 500 and a line; one in the journal is a line and no server."""
+    with served(folder) as (url, process):
+        assert raw(url, "PUT", "/bench").status == 200
+        for key in ("large", "other"):
+            assert raw(url, "PUT", f"/bench/{key}", bytes(3 << 20)).status == 200
+        body = folder / "bodies" / "000000000001"
+        with body.open("r+b") as file:
+            file.seek(2 << 20)
+            file.write(b"\1")
+        answer = raw(url, "GET", "/bench/large")
+        assert (answer.status, answer.code) == (500, "InternalError")
+        assert raw(url, "GET", "/bench/large", headers={"range": "bytes=0-9"}).body == bytes(10)
+        assert raw(url, "GET", "/bench/other").status == 200
+        said = kill(process)
+    assert said.splitlines() == [f"{body}: damaged in the MiB at byte {2 << 20}; put the object again"]
+    segment = folder / "journal" / "000000000001"
+    content = bytearray(segment.read_bytes())
+    content[len(content) // 2] ^= 1
+    segment.write_bytes(content)
+    status, said = refused(folder)
+    assert status == 2
+    assert said.startswith(f"error: {segment}: damaged at byte ")
+    assert said.count("\n") == 1
+
+
+def test_one_server_has_a_folder(folder: Path) -> None:
+    """A second server on the same folder says who has it; a file in its place is refused, too."""
+    with served(folder):
+        status, said = refused(folder)
+        assert (status, said.count("\n")) == (1, 1)
+        assert f"data folder {folder}: another server uses it" in said
+    folder.with_name("file").touch()
+    assert refused(folder.with_name("file"))[0] == 2
+
+
+def test_full_disk_is_told_and_survived(tmp_path: Path) -> None:
+    """Without room a PUT is S3's InternalError, what was there is served and can be deleted, and then there is room."""
+    with small_disk(tmp_path / "disk", "30m") as disk:
+        (disk / "data").mkdir()
+        with served(disk / "data") as (url, process):
+            assert raw(url, "PUT", "/bench").status == 200
+            for key, size in (("small", 1000), ("large", 1 << 20)):
+                assert raw(url, "PUT", f"/bench/{key}", bytes(size)).status == 200
+            fill(disk)
+            for size in (100_000, 1 << 20):
+                answer = raw(url, "PUT", "/bench/small", b"x" * size)
+                assert (answer.status, answer.code) == (500, "InternalError")
+                assert b"Free disk space" in answer.body
+            assert raw(url, "GET", "/bench/small").body == bytes(1000)
+            assert raw(url, "DELETE", "/bench/large").status == 204
+            assert raw(url, "PUT", "/bench/small", b"y" * 100_000).status == 200
+            said = kill(process)
+        assert [line.partition(" (")[0] for line in said.splitlines()] == [
+            f"data folder {disk / 'data'}: cannot be written",
+            f"data folder {disk / 'data'}: can be written again",
+        ]
+        with served(disk / "data") as (url, _):
+            assert raw(url, "GET", "/bench/small").body == b"y" * 100_000
+            assert raw(url, "GET", "/bench/large").status == 404
