@@ -13,12 +13,14 @@ import signal
 import subprocess
 import sys
 from threading import Timer
+from time import monotonic
 from typing import Any
 
+from lambda_deployment import answering, deploy, zipped
 import pytest
 
 from full_disk import fill, small_disk
-from local_server import PLATFORM, client, raw, refusal, serving
+from local_server import PLATFORM, allow_s3, client, raw, refusal, serving
 
 ROUNDS = int(os.environ.get("SERVERLESS_MLPERF_KILL_ROUNDS", "2"))
 """Servers that are killed while clients write."""
@@ -208,6 +210,85 @@ def upload_part(s3: Any, upload: str, number: int, body: bytes) -> str:
     """Put a part; its ETag."""
     answer = s3.upload_part(Bucket="kept", Key="later", UploadId=upload, PartNumber=number, Body=body)
     return str(answer["ETag"])
+
+
+def described(functions: Any) -> dict[str, Any]:
+    """What Lambda says of the function `kept`, but for addresses of its server."""
+    found: dict[str, Any] = {
+        "function": functions.get_function(FunctionName="kept")["Configuration"],
+        "versions": functions.list_versions_by_function(FunctionName="kept")["Versions"],
+        "layers": functions.list_layer_versions(LayerName="l")["LayerVersions"],
+    }
+    calls = ("list_aliases", "get_policy", "get_function_concurrency", "get_function_event_invoke_config")
+    found |= {call: getattr(functions, call)(FunctionName="kept") for call in calls}
+    for value in found.values():
+        if isinstance(value, dict):
+            value.pop("ResponseMetadata", None)
+    return found
+
+
+COPYING = """
+import os, boto3
+def handler(event, context):
+    found = event["Records"][0]["s3"]
+    s3 = boto3.client("s3")
+    body = s3.get_object(Bucket="kept", Key=found["object"]["key"])["Body"].read()
+    s3.put_object(Bucket="kept", Key="out/" + found["object"]["sequencer"], Body=body + os.environ["TAIL"].encode())
+"""
+
+
+def test_functions_and_notifications_survive(folder: Path) -> None:
+    """A function is what it was after a kill, versions, aliases and policy too, and events of S3 start it again."""
+    with served(folder) as (url, process):
+        s3, functions = client("s3", url), client("lambda", url)
+        s3.create_bucket(Bucket="kept")
+        layer = functions.publish_layer_version(LayerName="l", Content={"ZipFile": zipped("", "python/x.py")})
+        deploy(functions, "gone", answering("x"))
+        functions.delete_function(FunctionName="gone")
+        made = deploy(functions, "kept", zipped(COPYING), Layers=[layer["LayerVersionArn"]], MemorySize=512, Timeout=30,
+                      Environment={"Variables": {"TAIL": "!"}}, Publish=True)  # fmt: skip
+        functions.create_alias(FunctionName="kept", Name="a", FunctionVersion="1")
+        functions.put_function_concurrency(FunctionName="kept", ReservedConcurrentExecutions=3)
+        functions.put_function_event_invoke_config(FunctionName="kept", MaximumRetryAttempts=1)
+        allow_s3(functions, "kept", "kept")
+        arn = made["FunctionArn"].removesuffix(":1")
+        rule = {"LambdaFunctionArn": arn, "Events": ["s3:ObjectCreated:*"],
+                "Filter": {"Key": {"FilterRules": [{"Name": "prefix", "Value": "in/"}]}}}  # fmt: skip
+        s3.put_bucket_notification_configuration(
+            Bucket="kept", NotificationConfiguration={"LambdaFunctionConfigurations": [rule]}
+        )
+        before = described(functions)
+        kill(process)
+    with serving(*PLATFORM, "--data", str(folder)) as url:
+        s3, functions = client("s3", url), client("lambda", url)
+        assert described(functions) == before
+        assert refusal(functions.get_function, FunctionName="gone") == (404, "ResourceNotFoundException")
+        assert len(list((folder / "zips").iterdir())) == 2
+        s3.put_object(Bucket="kept", Key="in/1", Body=b"hello")
+        assert next(outputs(s3)) == b"hello!"
+
+
+def outputs(s3: Any) -> Iterator[bytes]:
+    """The objects below `out/`, as they come."""
+    end_s = monotonic() + 30
+    while monotonic() < end_s:
+        for found in s3.list_objects_v2(Bucket="kept", Prefix="out/").get("Contents", ()):
+            yield s3.get_object(Bucket="kept", Key=found["Key"])["Body"].read()
+
+
+def test_damaged_package_is_told(folder: Path) -> None:
+    """A function's zip that is not what was uploaded is one line, and no server."""
+    with served(folder) as (url, process):
+        deploy(client("lambda", url), "f", answering("x"))
+        kill(process)
+    (package,) = (folder / "zips").iterdir()
+    content = bytearray(package.read_bytes())
+    content[50] ^= 1
+    package.write_bytes(content)
+    assert refused(folder) == (
+        2,
+        f"error: {package}: damaged; restore the data folder from a copy, or give another --data\n",
+    )
 
 
 def test_damaged_files_are_told_and_not_served(folder: Path) -> None:
