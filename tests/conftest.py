@@ -13,7 +13,7 @@ from zlib import crc32
 from hypothesis import settings
 import pytest
 
-from local_server import PLATFORM, client, serving
+from local_server import MOTO, PLATFORM, client, serving
 
 settings.register_profile("thorough", max_examples=5_000, deadline=None)
 if profile := os.environ.get("HYPOTHESIS_PROFILE"):
@@ -66,6 +66,13 @@ def s3(s3_url: str) -> Iterator[Any]:
     made = client("s3", s3_url)
     yield made
     made.close()
+
+
+@pytest.fixture(scope="session")
+def moto_url() -> Iterator[str]:
+    """The URL of moto's server."""
+    with serving(MOTO) as url:
+        yield url
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from botocore.client import Config
 from botocore.exceptions import ClientError
 
 CREDENTIALS = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
+MOTO = str(Path(__file__).parents[1] / "tools" / "moto_server.py")
 PLATFORM = ("-m", "serverless_mlperf.platforms.local.service", "--parent-stdin")
 
 

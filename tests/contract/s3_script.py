@@ -1,18 +1,14 @@
-"""One script of boto3 calls and `aws` commands, to be run against several servers that claim to be S3.
-
-What it notes of each call is what matters to a caller: the status, the code of an error, chosen fields. Nothing that
-differs by nature (ids, times, hosts) is noted.
-"""
+"""One script of boto3 calls and `aws` commands, to be run against several servers that claim to be S3."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from botocore.exceptions import ClientError
+from parity_script import Notes, Told
 
-from local_server import aws, raw
+from local_server import raw
 
 BODY = b"0123456789" * 10
 PART = b"p" * (5 << 20)
@@ -21,44 +17,16 @@ KEYS = ("a/1", "a/2", "a/b/3", "b", "c d+e", "ü/x&y")
 
 @dataclass
 class Script:
-    """Runs the calls and keeps what they told, by name."""
+    """Runs the calls on one bucket."""
 
     s3: Any
-    url: str
-    cwd: Path
     bucket: str
     """Each part has a bucket of its own: what one server did differently does not follow into the next part."""
-    told: dict[str, Any] = field(default_factory=dict)
+    notes: Notes
 
     def note(self, name: str, operation: str, *fields: str, **parameters: Any) -> dict[str, Any]:
-        """Call an operation on the bucket and note its status, code and some fields; the whole answer."""
-        assert name not in self.told, name
-        try:
-            answer = dict(getattr(self.s3, operation)(**{"Bucket": self.bucket, **parameters}))
-            if "Body" in answer:
-                with answer["Body"] as body:
-                    answer["Body"] = body.read()
-        except ClientError as error:
-            answer = dict(error.response)
-        told = [answer["ResponseMetadata"]["HTTPStatusCode"], answer.get("Error", {}).get("Code")]
-        self.told[name] = (*told, *(_at(answer, path) for path in fields))
-        return answer
-
-    def shell(self, name: str, *arguments: str) -> None:
-        """Run an `aws` command and note its exit status and output."""
-        done = aws(self.url, *arguments, cwd=self.cwd)
-        lines = sorted(line.strip() for line in done.stdout.splitlines())  # they come from several threads
-        self.told[name] = (done.returncode, lines, done.stderr.strip().splitlines()[-1:] if done.returncode else [])
-
-
-def _at(answer: Any, path: str) -> Any:
-    """A field by its path; `Rows.Name` gives the names of all rows."""
-    for step in path.split("."):
-        if isinstance(answer, list):
-            answer = [row.get(step) for row in answer]
-        else:
-            answer = answer.get(step) if isinstance(answer, dict) else None
-    return None if answer == "" else answer  # an empty element and none mean the same to a caller
+        """Call an operation on the bucket and note what it tells; the whole answer."""
+        return self.notes.call(self.s3, name, operation, *fields, **{"Bucket": self.bucket, **parameters})
 
 
 def objects(script: Script) -> None:
@@ -218,7 +186,7 @@ def listings(script: Script) -> None:
     note("list of no bucket", "list_objects_v2", Bucket="no-such-bucket")
     note("versions", "list_object_versions", "Versions.Key", "Versions.VersionId", "Versions.IsLatest")
     pages = script.s3.get_paginator("list_objects_v2").paginate(Bucket=script.bucket, PaginationConfig={"PageSize": 2})
-    script.told["pages"] = [[row["Key"] for row in page["Contents"]] for page in pages]
+    script.notes.told["pages"] = [[row["Key"] for row in page["Contents"]] for page in pages]
     many = [{"Key": "a/1"}, {"Key": "c d+e"}, {"Key": "absent"}]
     note("delete many", "delete_objects", "Deleted.Key", "Errors", Delete={"Objects": many})
     note("delete quietly", "delete_objects", "Deleted", Delete={"Objects": [{"Key": "b"}], "Quiet": True})
@@ -273,29 +241,29 @@ def urls(script: Script) -> None:
     sign: Callable[..., str] = script.s3.generate_presigned_url
     for operation, method in (("put_object", "PUT"), ("get_object", "GET"), ("head_object", "HEAD")):
         url = sign(operation, Params={"Bucket": script.bucket, "Key": "by url"}, ExpiresIn=60)
-        answer = raw(script.url, method, "/" + url.split("/", 3)[3], b"signed" if method == "PUT" else b"")
-        script.told[f"url {method}"] = (answer.status, answer.body)
+        answer = raw(script.notes.url, method, "/" + url.split("/", 3)[3], b"signed" if method == "PUT" else b"")
+        script.notes.told[f"url {method}"] = (answer.status, answer.body)
     url = sign("get_object", Params={"Bucket": script.bucket, "Key": "by url"}, ExpiresIn=-5)
-    answer = raw(script.url, "GET", "/" + url.split("/", 3)[3])
-    script.told["url expired"] = (answer.status, answer.code)
+    answer = raw(script.notes.url, "GET", "/" + url.split("/", 3)[3])
+    script.notes.told["url expired"] = (answer.status, answer.code)
 
 
 def commands(script: Script) -> None:
     """The `aws` command."""
-    (script.cwd / "tree").mkdir()
+    (script.notes.cwd / "tree").mkdir()
     for name in ("one", "two words"):
-        (script.cwd / "tree" / name).write_text(name)
-    script.shell("aws sync", "s3", "sync", "tree", f"s3://{script.bucket}/tree", "--no-progress")
-    script.shell("aws cp", "s3", "cp", f"s3://{script.bucket}/tree/two words", "-")
-    script.shell("aws absent", "s3", "cp", f"s3://{script.bucket}/tree/absent", "-")
-    script.shell("aws rm", "s3", "rm", f"s3://{script.bucket}/tree", "--recursive")
+        (script.notes.cwd / "tree" / name).write_text(name)
+    script.notes.shell("aws sync", "s3", "sync", "tree", f"s3://{script.bucket}/tree", "--no-progress")
+    script.notes.shell("aws cp", "s3", "cp", f"s3://{script.bucket}/tree/two words", "-")
+    script.notes.shell("aws absent", "s3", "cp", f"s3://{script.bucket}/tree/absent", "-")
+    script.notes.shell("aws rm", "s3", "rm", f"s3://{script.bucket}/tree", "--recursive")
 
 
-def run(s3: Any, url: str, cwd: Path) -> dict[str, Any]:
+def run(s3: Any, url: str, cwd: Path) -> Told:
     """The whole script on one server; what each call told, by name."""
-    told: dict[str, Any] = {}
+    notes = Notes(url, cwd)
     for part in (objects, checksums, tags, copies, multipart, listings, buckets, urls, commands):
         bucket = f"parity-{part.__name__}"
         s3.create_bucket(Bucket=bucket)
-        part(Script(s3, url, cwd, bucket, told))
-    return told
+        part(Script(s3, bucket, notes))
+    return notes.told

@@ -1,16 +1,14 @@
 """The local platform's S3 and moto's, asked the same: same answers, but where moto is not as S3 is."""
 
-from pathlib import Path
 from typing import Any
 
+from parity_script import Differences, Told, assert_differs, assert_same
 import pytest
 from s3_script import run
 
-from local_server import client, serving
+from local_server import client
 
-MOTO = str(Path(__file__).parents[2] / "tools" / "moto_server.py")
-
-DIFFERENCES: dict[str, tuple[tuple[Any, ...], str]] = {
+DIFFERENCES: Differences = {
     "key of 1025": ((400, "KeyTooLongError"), "moto takes it; userguide/object-keys: 1,024 bytes at most"),
     "metadata of 4 KB": ((400, "MetadataTooLarge"), "moto takes it; userguide/UsingMetadata: 2 KB at most"),
     "odd put t\tn\n": ((200, None), "moto's routes know no line end in a key; userguide/object-keys: any UTF-8"),
@@ -67,33 +65,27 @@ DIFFERENCES: dict[str, tuple[tuple[Any, ...], str]] = {
 
 
 @pytest.fixture(scope="module")
-def told(s3_url: str, s3: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def told(s3_url: str, s3: Any, tmp_path_factory: pytest.TempPathFactory) -> Told:
     """What the platform told."""
     return run(s3, s3_url, tmp_path_factory.mktemp("platform"))
 
 
 @pytest.fixture(scope="module")
-def moto_told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def moto_told(moto_url: str, tmp_path_factory: pytest.TempPathFactory) -> Told:
     """What moto told."""
-    with serving(MOTO) as url:
-        made = client("s3", url)
-        found = run(made, url, tmp_path_factory.mktemp("moto"))
-        made.close()
+    made = client("s3", moto_url)
+    found = run(made, moto_url, tmp_path_factory.mktemp("moto"))
+    made.close()
     return found
 
 
-def test_same_calls_tell_the_same(told: dict[str, Any], moto_told: dict[str, Any]) -> None:
+def test_same_calls_tell_the_same(told: Told, moto_told: Told) -> None:
     """Status, code and fields of every call are moto's, but for the calls in the table."""
-    assert told.keys() == moto_told.keys()
     assert len(told) > 150
-    known = DIFFERENCES.keys()
-    platform = {name: answer for name, answer in told.items() if name not in known}
-    assert platform == {name: answer for name, answer in moto_told.items() if name not in known}
+    assert_same(told, moto_told, DIFFERENCES)
 
 
 @pytest.mark.parametrize("name", DIFFERENCES)
-def test_difference_is_as_documented(told: dict[str, Any], moto_told: dict[str, Any], name: str) -> None:
+def test_difference_is_as_documented(told: Told, moto_told: Told, name: str) -> None:
     """Where the table says that moto is wrong, the platform tells what the page says, and moto something else."""
-    expected, reason = DIFFERENCES[name]
-    assert told[name] == expected, reason
-    assert moto_told[name] != expected, f"no difference any more: {reason}"
+    assert_differs(told, moto_told, name, DIFFERENCES[name])
