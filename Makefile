@@ -14,7 +14,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 help:
 	@echo "make bench   the seed's 24 cells on the local platform (ARGS=... for options of 'serverless-mlperf run')"
 	@echo "make test    lint, types and tests"
-	@echo "make fuzz    the function against 15,000 events and inputs of any kind"
+	@echo "make fuzz    the function against 15,000 events and inputs of any kind, the local platform against 200,000"
 	@echo "make check   lint and types alone"
 	@echo "make lock    resolve requirements.lock anew (needs uv)"
 
@@ -25,7 +25,8 @@ test: check
 	$(BIN)/python -m pytest $(ARGS)
 
 fuzz: $(READY)
-	HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest tests/unit/sut/test_sut_fuzz.py $(ARGS)
+	HYPOTHESIS_PROFILE=thorough SERVERLESS_MLPERF_FUZZ_CASES=100000 $(BIN)/python -m pytest \
+	  tests/unit/sut/test_sut_fuzz.py tests/unit/platforms/local/test_front_fuzz.py $(ARGS)
 
 check: $(READY)
 	$(BIN)/ruff format --check -q .

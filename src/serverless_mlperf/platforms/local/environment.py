@@ -117,7 +117,7 @@ class Environment:
         self._begin_log(job, keep=init_ms is not None)
         if self._timer is None:
             self._timer = self._loop.call_later(self.spec.timeout_s, self.kill, "timeout")
-        if self._child is not None and not self._child.ended.done():
+        if self._api.waiting is not None and self._child is not None and not self._child.ended.done():
             deadline_ms = int(self._timer.when() * 1000 + (time.time() - self._loop.time()) * 1000)
             trace = f"Root=1-{started_ns // 10**9:08x}-{job.request_id.replace('-', '')[:24]};Sampled=0"
             given = NextInvocation(job.request_id, job.payload, deadline_ms, job.arn or self.spec.arn, trace)
@@ -126,6 +126,7 @@ class Environment:
                 self._api.give(given)
                 self._thaw()
         else:
+            self.kill("does not ask for work")  # if it lives at all
             self._answer.set_result(failure(job.request_id, "Runtime.ExitError", "Runtime exited before the call"))
         outcome = await self._answer
         used_ns = self.cpu_ns() - cpu_ns
@@ -264,15 +265,18 @@ class Environment:
 
     # ---- what the runtime says (runtime_api.Runtime)
 
-    def on_next(self) -> None:
+    def on_next(self) -> bool:
         """Ready, or done with an invocation."""
         if self.state == "starting":
             if not self._ready.done() and not self._doomed:
                 self._ready.set_result(None)
-            return
-        self._cancel_timer()
-        self.state = "idle"
-        self._owner.on_idle(self)
+            return True
+        if self.state == "busy" and self.finishing:
+            self._cancel_timer()
+            self.state = "idle"
+            self._owner.on_idle(self)
+        # An idle one asks again when it has lost its connection.
+        return self.state == "idle"
 
     def on_response(self, request_id: str, body: bytes, error_type: str | None, too_large: bool) -> bool:
         """Result or error of the invocation under way."""

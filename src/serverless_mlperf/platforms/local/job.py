@@ -34,7 +34,7 @@ class Outcome:
             return None
         try:
             return " ".join(str(json.loads(self.payload)["errorMessage"]).split())[:500]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             return None
 
 
@@ -83,7 +83,7 @@ def reported_failure(body: bytes, error_type: str | None) -> Outcome:
     """An error document of the runtime's; its own errorType is the more exact one."""
     try:
         document = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         document = None
     named = document.get("errorType") if isinstance(document, dict) else None
     return Outcome(body, "error", str(named or error_type or "Unhandled"))

@@ -18,8 +18,8 @@ _HEAD_LIMIT_BYTES: Final = 1 << 21
 class Runtime(Protocol):
     """What the API tells its environment; called on the event loop, must not block."""
 
-    def on_next(self) -> None:
-        """The runtime asks for its next invocation."""
+    def on_next(self) -> bool:
+        """The runtime asks for its next invocation; False when it must not, having one under way."""
 
     def on_response(self, request_id: str, body: bytes, error_type: str | None, too_large: bool) -> bool:
         """An invocation's result (`error_type` None) or error; False when it is not the one under way."""
@@ -91,8 +91,7 @@ class RuntimeApi:
         """Answer one request, or keep it waiting if it is for the next invocation."""
         path = request.path.removeprefix(_BASE)
         if request.method == "GET" and path == "invocation/next":
-            self.waiting = connection
-            self.runtime.on_next()
+            self._ask(connection)
         elif request.method == "POST" and path == "init/error":
             self.runtime.on_init_error(request.body)
             connection.answer(202)
@@ -100,6 +99,15 @@ class RuntimeApi:
             connection.answer(self._result(path.split("/"), request))
         else:
             connection.answer(404)
+
+    def _ask(self, connection: "_Connection") -> None:
+        if self.waiting is not None:
+            connection.answer(403)  # there is one invocation at a time
+            return
+        self.waiting = connection
+        if not self.runtime.on_next():
+            self.waiting = None
+            connection.answer(403)
 
     def _result(self, parts: list[str], request: "_Request") -> int:
         if len(parts) != 3 or parts[2] not in {"response", "error"}:

@@ -22,6 +22,62 @@ def lambda_handler(event, context):
 """
 
 
+RUNTIME = """
+import http.client, os, socket, threading, time
+address = os.environ["AWS_LAMBDA_RUNTIME_API"]
+path = "/2018-06-01/runtime/invocation/"
+
+def ask(method, name, body=None):
+    connection = http.client.HTTPConnection(address, timeout=10)
+    connection.request(method, path + name, body)
+    return connection.getresponse()
+
+def lambda_handler(event, context):
+    return {"status": ask("GET", "next").status}
+"""
+LEAVES = """
+connection = socket.create_connection(address.split(":"))
+connection.sendall(f"GET {path}next HTTP/1.1\\r\\n\\r\\n".encode())
+connection.shutdown(socket.SHUT_RDWR)
+time.sleep(60)
+"""
+NESTS = """
+given = ask("GET", "next")
+name = given.headers["Lambda-Runtime-Aws-Request-Id"]
+ask("POST", name + "/error", "[" * 100_000)
+time.sleep(60)
+"""
+
+
+def test_handler_cannot_ask_for_a_second_invocation(tmp_path: Path) -> None:
+    """A handler that asks the Runtime API for more work while it has some is refused, and served as before."""
+
+    async def scenario() -> None:
+        async with executor(tmp_path) as running:
+            spec = function(tmp_path, source=RUNTIME)
+            for _ in range(2):
+                assert await ask(running, spec) == {"status": 403}
+            assert running.status()["cold_starts"] == 1
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(("act", "error_type"), [(LEAVES, "Sandbox.Timedout"), (NESTS, "Unhandled")])
+def test_runtime_of_its_own_does_not_hang_its_caller(tmp_path: Path, act: str, error_type: str) -> None:
+    """Code that asks for work and goes away, or answers with what no parser reads, fails its invocation alone."""
+
+    async def scenario() -> None:
+        async with executor(tmp_path) as running:
+            spec = function(tmp_path, source=RUNTIME + act, timeout_s=1)
+            answer = await asyncio.wait_for(running.invoke(spec, b"{}"), 15)
+            assert answer.function_error == "Unhandled"
+            # One that goes away may be found gone before it is handed its work.
+            assert running.reports("probe")[-1]["error_type"] in {error_type, "Runtime.ExitError"}
+            assert (await ask(running, function(tmp_path, "good", AT_CALL)))["served"]
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize("source", [AT_INIT, AT_CALL])
 def test_segmentation_fault_ends_one_environment_only(tmp_path: Path, source: str) -> None:
     """A native crash, in the init phase or in a call, is Runtime.ExitError; another function is served after it."""

@@ -6,6 +6,7 @@ from typing import Final
 from serverless_mlperf.errors import InputError
 from serverless_mlperf.platforms.local.faults import FaultBoard, FaultSettings
 from serverless_mlperf.platforms.local.gateway.http import Request, Response
+from serverless_mlperf.platforms.local.json_text import read_json
 
 FAULTS: Final = "/_platform/faults"
 _JSON: Final = {"content-type": "application/json"}
@@ -30,8 +31,8 @@ def fault_page(board: FaultBoard, request: Request) -> Response:
 
 def _settings(body: bytes) -> FaultSettings:
     try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
+        document = read_json(body)
+    except ValueError:
         document = None
     return FaultSettings.from_document(document)
 

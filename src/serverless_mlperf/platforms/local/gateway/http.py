@@ -87,6 +87,7 @@ class HttpConnection(asyncio.Protocol):
         self._buffer = bytearray()
         self._head: Head | None = None
         self._task: asyncio.Task[None] | None = None
+        self._served = 0
         self._transport: asyncio.Transport | None = None
         self._may_write = asyncio.Event()
         self._may_write.set()
@@ -111,6 +112,20 @@ class HttpConnection(asyncio.Protocol):
         """The client has caught up."""
         self._may_write.set()
 
+    @property
+    def incomplete(self) -> tuple[int, int] | None:
+        """Which request has begun to come, and how much there is of its body (-1: no head yet); None without one."""
+        if self._task is not None or not (self._buffer or self._head):
+            return None
+        if self._head is None:
+            return self._served, -1
+        return self._served, len(self._buffer) + (self._head.chunked.received if self._head.chunked else 0)
+
+    def give_up(self, reason: str) -> None:
+        """Refuse a request that does not come, and close."""
+        self._write(Response(408, reason.encode(), {"connection": "close"}))
+        self.close()
+
     def close(self) -> None:
         """Close from our side."""
         if self._transport:
@@ -130,6 +145,7 @@ class HttpConnection(asyncio.Protocol):
             self.close()
             return
         if whole is not None:
+            self._served += 1
             self._task = asyncio.get_running_loop().create_task(self._serve(*whole))
 
     def _take(self) -> tuple[Head, Request] | None:

@@ -10,6 +10,7 @@ from serverless_mlperf.platforms.local.gateway.errors import ApiError
 from serverless_mlperf.platforms.local.gateway.http import Request, Response
 from serverless_mlperf.platforms.local.gateway.lambda_errors import check_number, invalid
 from serverless_mlperf.platforms.local.gateway.lambda_names import FunctionRef
+from serverless_mlperf.platforms.local.json_text import read_json
 
 JSON: Final = {"content-type": "application/json"}
 MAX_ITEMS: Final = 50
@@ -38,7 +39,7 @@ Operation = Callable[[Call], Awaitable[Response]]
 def read_values(body: bytes) -> dict[str, Any]:
     """The JSON object of a body; nothing is an empty one."""
     try:
-        values = json.loads(body or b"{}")
+        values = read_json(body or b"{}")
     except ValueError:
         values = None
     if not isinstance(values, dict):

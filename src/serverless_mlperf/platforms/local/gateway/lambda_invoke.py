@@ -94,7 +94,7 @@ def _payload(body: bytes) -> bytes:
     """The event as sent; `{}` without any."""
     try:
         json.loads(body or b"{}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         message = f"Could not parse request body into json: {error}"
         raise ApiError(400, "InvalidRequestContentException", message) from None
     return body or b"{}"

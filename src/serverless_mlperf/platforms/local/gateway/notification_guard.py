@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-import json
 from typing import Any, Final
 
 from serverless_mlperf.platforms.local.gateway.errors import ApiError
@@ -12,6 +11,7 @@ from serverless_mlperf.platforms.local.gateway.lambda_policy import s3_may_invok
 from serverless_mlperf.platforms.local.gateway.lambda_state import LambdaState
 from serverless_mlperf.platforms.local.gateway.policies import S3, allowed
 from serverless_mlperf.platforms.local.gateway.s3_store import Bucket, Rule
+from serverless_mlperf.platforms.local.json_text import read_json
 from serverless_mlperf.platforms.local.model import ACCOUNT_ID
 
 SEND: Final = "sqs:SendMessage"
@@ -72,7 +72,7 @@ class NotificationGuard:
 def _statements(policy: str) -> list[Mapping[str, Any]]:
     """Of a queue's policy; what is no policy allows nothing."""
     try:
-        document = json.loads(policy or "{}")
+        document = read_json((policy or "{}").encode())
     except ValueError:
         return []
     found = document.get("Statement", []) if isinstance(document, dict) else []

@@ -19,7 +19,7 @@ def allowed(
     statements: Iterable[Mapping[str, Any]], principal: str, action: str, resource: str, context: Mapping[str, str]
 ) -> bool:
     """Whether a policy lets a service do something to a resource; context keys are lower case (`aws:sourcearn`)."""
-    effects = {s.get("Effect") for s in statements if _applies(s, principal, action, resource, context)}
+    effects = {str(s.get("Effect")) for s in statements if _applies(s, principal, action, resource, context)}
     return "Allow" in effects and "Deny" not in effects
 
 
@@ -40,7 +40,9 @@ def _is_principal(named: object, principal: str) -> bool:
     return named == "*"
 
 
-def _holds(conditions: Mapping[str, Any], context: Mapping[str, str]) -> bool:
+def _holds(conditions: object, context: Mapping[str, str]) -> bool:
+    if not isinstance(conditions, dict) or not all(isinstance(keys, dict) for keys in conditions.values()):
+        return False  # no policy that IAM would take
     return all(
         operator in _EQUAL and _compares(operator, context.get(str(key).lower()), _many(wanted))
         for operator, keys in conditions.items()

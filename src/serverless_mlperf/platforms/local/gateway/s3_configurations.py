@@ -6,7 +6,6 @@ these can be put. What is never there is answered as S3 answers for a bucket wit
 """
 
 from collections.abc import Awaitable, Callable
-import json
 from typing import Final
 
 from serverless_mlperf.platforms.local.gateway.errors import ApiError, not_implemented
@@ -19,6 +18,7 @@ from serverless_mlperf.platforms.local.gateway.s3_rules import read_rules, rules
 from serverless_mlperf.platforms.local.gateway.s3_store import Bucket, ObjectStore
 from serverless_mlperf.platforms.local.gateway.s3_tags import MAX_BUCKET_TAGS, read_tagging, tagging_answer
 from serverless_mlperf.platforms.local.gateway.s3_xml import XML, answer, document, element, parse, text
+from serverless_mlperf.platforms.local.json_text import read_json
 from serverless_mlperf.platforms.local.model import REGION
 
 Operation = Callable[[Request, Bucket], Awaitable[Response]]
@@ -160,7 +160,7 @@ def _remove(store: ObjectStore, bucket: Bucket, name: str) -> None:
 
 def _checked_policy(body: bytes) -> bytes:
     try:
-        policy = json.loads(body)
+        policy = read_json(body)
     except ValueError:
         policy = None
     if not isinstance(policy, dict) or "Statement" not in policy:

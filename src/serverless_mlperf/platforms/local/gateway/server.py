@@ -27,6 +27,7 @@ from serverless_mlperf.platforms.local.gateway.notifications import Notifier
 from serverless_mlperf.platforms.local.gateway.s3_api import S3Api
 from serverless_mlperf.platforms.local.gateway.s3_store import ObjectStore
 from serverless_mlperf.platforms.local.gateway.sqs import SqsApi
+from serverless_mlperf.platforms.local.gateway.stale import give_up_stale
 from serverless_mlperf.platforms.local.journal.base import Journal, NoJournal, NotKeptError, entries_by_kind
 
 PROBE_S: Final = 0.002
@@ -121,10 +122,12 @@ class LocalServer:
         self._notifier = Notifier(self._lambda.tell, self._sqs.tell, self._guard, self._faults)
         self._s3 = S3Api(store, self._notifier, self._faults)
         self._probing = asyncio.get_running_loop().create_task(self._probe.run())
+        self._sweeping = asyncio.get_running_loop().create_task(give_up_stale(self._connections))
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self._probing.cancel()
+        self._sweeping.cancel()
         self._listener.close()
         self._notifier.close()
         self._lambda.close()

@@ -12,6 +12,7 @@ import uuid
 
 from serverless_mlperf.platforms.local.gateway.errors import ApiError
 from serverless_mlperf.platforms.local.gateway.http import Request, Response
+from serverless_mlperf.platforms.local.json_text import read_json
 from serverless_mlperf.platforms.local.model import ACCOUNT_ID, REGION
 
 TARGET_PREFIX: Final = "AmazonSQS."
@@ -244,7 +245,7 @@ def error_response(error: ApiError) -> Response:
 
 def _parameters(body: bytes) -> dict[str, Any]:
     try:
-        values = json.loads(body or b"{}")
+        values = read_json(body or b"{}")
     except ValueError:
         values = None
     if not isinstance(values, dict):

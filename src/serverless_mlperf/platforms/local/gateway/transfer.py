@@ -13,6 +13,11 @@ class ChunkedBody:
         self._content = bytearray()
         self._size: int | None = None
 
+    @property
+    def received(self) -> int:
+        """Bytes of the body so far."""
+        return len(self._content)
+
     def take(self, buffer: bytearray) -> bytes | None:
         """Move what has come from the buffer to the body; the body once it is whole."""
         while True:
