@@ -1,7 +1,6 @@
 """The local platform's one server: routes to S3, SQS and Lambda, and tells what it costs itself."""
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 import json
 import os
@@ -28,46 +27,13 @@ from serverless_mlperf.platforms.local.gateway.s3_api import S3Api
 from serverless_mlperf.platforms.local.gateway.s3_store import ObjectStore
 from serverless_mlperf.platforms.local.gateway.sqs import SqsApi
 from serverless_mlperf.platforms.local.gateway.stale import give_up_stale
+from serverless_mlperf.platforms.local.gateway.usage_probe import UsageProbe
 from serverless_mlperf.platforms.local.journal.base import Journal, NoJournal, NotKeptError, entries_by_kind
 
-PROBE_S: Final = 0.002
-SAMPLES_KEPT: Final = 360_000
-"""An hour of samples."""
 JSON: Final = {"content-type": "application/json"}
 ZIP: Final = {"content-type": "application/zip"}
 MakeExecutor = Callable[[str, Path], Executor]
 """Endpoint URL and a work folder -> the executor."""
-
-
-class UsageProbe:
-    """How late the event loop is and what CPU time the server takes, as a series over time.
-
-    Lateness of the loop would be measured as the functions' latency. A series, because only the part inside a run's
-    window counts: while environments initialise, unthrottled, the host is busier than it ever is in the window.
-    """
-
-    def __init__(self) -> None:
-        self._samples: deque[tuple[int, int, int]] = deque(maxlen=SAMPLES_KEPT)
-
-    async def run(self) -> None:
-        """Sleep again and again; note wall clock, lateness of the wake-up and CPU time so far."""
-        while True:
-            due_ns = time.monotonic_ns() + int(PROBE_S * 1e9)
-            await asyncio.sleep(PROBE_S)
-            late_ns = max(0, time.monotonic_ns() - due_ns)
-            self._samples.append((time.time_ns(), late_ns, time.process_time_ns()))
-
-    def window(self, since_ns: int, until_ns: int) -> dict[str, int | None]:
-        """CPU time taken and lateness (99th percentile, maximum) between two wall clocks; None without samples."""
-        inside = [sample for sample in self._samples if since_ns <= sample[0] <= until_ns]
-        if len(inside) < 2:
-            return {"cpu_ns": None, "loop_lag_p99_ns": None, "loop_lag_max_ns": None}
-        late_ns = sorted(late for _, late, _ in inside)
-        return {
-            "cpu_ns": inside[-1][2] - inside[0][2],
-            "loop_lag_p99_ns": late_ns[int(len(late_ns) * 0.99)],
-            "loop_lag_max_ns": late_ns[-1],
-        }
 
 
 class LocalServer:
