@@ -11,12 +11,14 @@ import signal
 import sys
 
 from serverless_mlperf.cache import cache_in_use
+from serverless_mlperf.cleaning import remove_leftovers
 from serverless_mlperf.errors import BenchmarkError, HostError
 from serverless_mlperf.owner import PREFIX, own_folder
 from serverless_mlperf.platforms.local.faults import FaultBoard, FaultSettings
 from serverless_mlperf.platforms.local.gateway.server import LocalServer
 from serverless_mlperf.platforms.local.journal.disk import journal_in
 from serverless_mlperf.platforms.local.options import ServerOptions
+from serverless_mlperf.platforms.local.orphans import adopt_orphans, end_orphans
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,10 +33,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(options: ServerOptions) -> int:
     """Serve until SIGTERM, SIGINT or, with `parent_stdin`, the end of stdin; the exit status."""
     _go_first()
+    remove_leftovers()  # of a server that was killed
+    adopt_orphans()
     try:
         asyncio.run(_serve(options))
     except BenchmarkError as error:
         return _failed(error)
+    finally:
+        end_orphans()  # of a controller that was killed
     return 0
 
 
