@@ -1,7 +1,9 @@
 """Function code and layers, unpacked once per content and verified once per server."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
+import hashlib
 from pathlib import Path
 import re
 import sys
@@ -15,14 +17,17 @@ from serverless_mlperf.platforms.local.model import FunctionSpec
 UNPACK_DEADLINE_S: Final = 120
 _MODULE: Final = "serverless_mlperf.platforms.local.unpacking"
 
+Zips = Sequence[tuple[str, Path]]
+"""(sha256, zip) of what goes into one folder, in order: a later one overwrites."""
+
 
 @dataclass(frozen=True, slots=True)
 class Code:
     """Where a function's files lie."""
 
     task_root: Path
-    layers: tuple[Path, ...]
-    """In merge order: a later one overwrites."""
+    opt: Path | None
+    """All layers together, a later one over an earlier one; None without any."""
 
 
 class Artefacts:
@@ -47,37 +52,40 @@ class Artefacts:
 
     async def code(self, spec: FunctionSpec) -> Code:
         """Unpack what is not there yet, verify what is; raises PackageError."""
-        wanted = [(spec.code_sha256, spec.code_zip), *spec.layer_zips]
-        task_root, *layers = await asyncio.gather(*(self._unpacked(sha256, path) for sha256, path in wanted))
-        return Code(task_root, tuple(layers))
+        wanted = [((spec.code_sha256, spec.code_zip),), *((spec.layer_zips,) if spec.layer_zips else ())]
+        task_root, *opt = await asyncio.gather(*(self._unpacked(zips) for zips in wanted))
+        return Code(task_root, opt[0] if opt else None)
 
-    async def _unpacked(self, sha256: str, archive: Path) -> Path:
-        folder = self._folder / _folder_name(sha256)
+    async def _unpacked(self, zips: Zips) -> Path:
+        folder = self._folder / _folder_name([sha256 for sha256, _ in zips])
         if folder in self._verified:
             return folder
         if self._closed:
             raise PlatformError("local platform: it is shutting down; start the server again")
         if folder not in self._running:
-            self._running[folder] = asyncio.ensure_future(_unpack_in_process(archive, folder))
+            self._running[folder] = asyncio.ensure_future(_unpack_in_process(zips, folder))
             self._running[folder].add_done_callback(lambda _: self._running.pop(folder, None))
         await asyncio.shield(self._running[folder])
         self._verified.add(folder)
         return folder
 
 
-def _folder_name(sha256: str) -> str:
-    """The digest itself; it becomes a path, so it must be one."""
-    if not re.fullmatch("[0-9a-f]{64}", sha256):
-        raise PackageError(f"{sha256!r} is not the SHA-256 of a package")
-    return sha256
+def _folder_name(digests: Sequence[str]) -> str:
+    """The digest itself, of several together one of theirs; it becomes a path, so it must be one."""
+    for sha256 in digests:
+        if not re.fullmatch("[0-9a-f]{64}", sha256):
+            raise PackageError(f"{sha256!r} is not the SHA-256 of a package")
+    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
-async def _unpack_in_process(archive: Path, folder: Path) -> Path:
+async def _unpack_in_process(zips: Zips, folder: Path) -> Path:
+    names = ", ".join(str(archive) for _, archive in zips)
+    words = (word for sha256, archive in zips for word in (sha256, str(archive)))
     try:
-        done = await run_errand(_MODULE, str(archive), str(folder), deadline_s=UNPACK_DEADLINE_S)
+        done = await run_errand(_MODULE, str(folder), *words, deadline_s=UNPACK_DEADLINE_S)
     except TimeoutError:
-        raise PackageError(f"{archive}: not unpacked within {UNPACK_DEADLINE_S} s") from None
+        raise PackageError(f"{names}: not unpacked within {UNPACK_DEADLINE_S} s") from None
     if done.status:
-        raise PackageError(done.reason or f"{archive}: unpacking ended with status {done.status}")
+        raise PackageError(done.reason or f"{names}: unpacking ended with status {done.status}")
     sys.stderr.write(done.stderr)
     return folder

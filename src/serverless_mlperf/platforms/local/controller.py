@@ -11,6 +11,9 @@ Commands and events are JSON arrays, one per message of a SOCK_SEQPACKET socket:
     ["throttle", id]  end of the free init phase
     ["freeze", id]  ["thaw", id]            -> ["frozen", id, cpu_ns]
     ["kill", id, reason]                    -> ["ended", id, status, reason, cpu_ns, max_rss_kib]
+
+Under bubblewrap an environment is three processes in one group: bubblewrap, the namespace's first process, the
+handler's. Signals go to the group, clocks and memory are the handler's, and it has ended when all three have.
 """
 
 from collections.abc import Callable
@@ -26,6 +29,7 @@ import time
 from typing import Any, Final
 
 from serverless_mlperf.cpu_model import PERIOD_NS, Budget, stagger_ns
+from serverless_mlperf.platforms.local.handler_process import inside_of
 
 MESSAGE_BYTES: Final = 1 << 17
 MEMORY_CHECK_NS: Final = 100_000_000
@@ -41,7 +45,16 @@ class Environment:
     def __init__(self, slot: int, pid: int, launch: dict[str, Any]) -> None:
         self.slot, self.pid = slot, pid
         self.pidfd = os.pidfd_open(pid)
-        self.statm = os.open(f"/proc/{pid}/statm", os.O_RDONLY)
+        self.wrapped: bool = launch["wrapped"]
+        self.init_fd: int | None = None
+        """Under bubblewrap, what tells the end of all processes inside."""
+        self.exit: tuple[int, int | None, int] | None = None
+        """Status, CPU time and largest resident set in KiB, once it is reaped."""
+        self._handler: int | None = None
+        self._statm: int | None = None
+        self._peak_bytes = 0
+        if not self.wrapped:
+            self._watch(pid)
         self.memory_bytes: int = launch["memory_bytes"]
         cores = len(launch["cores"])
         self.budget = Budget(int(launch["share"] * PERIOD_NS), cores, stagger_ns(slot))
@@ -56,10 +69,27 @@ class Environment:
 
     def cpu_ns(self) -> int:
         """CPU clock of the whole process; see clock_getcpuclockid(3) for the id."""
+        handler = self.handler()
+        if handler is None:
+            return 0
         try:
-            return time.clock_gettime_ns((~self.pid << 3) | 2)
+            return time.clock_gettime_ns((~handler << 3) | 2)
         except OSError:
             return 0  # it has just ended: its exit is about to be read
+
+    def handler(self) -> int | None:
+        """Process id of the handler; None as long as bubblewrap has not started it."""
+        if self._handler is None and self.exit is None and (inside := inside_of(self.pid)):
+            try:
+                self.init_fd = os.pidfd_open(inside.init)
+                self._watch(inside.handler)
+            except (ProcessLookupError, FileNotFoundError):
+                return None  # it has just ended
+        return self._handler
+
+    def _watch(self, handler: int) -> None:
+        self._statm = os.open(f"/proc/{handler}/statm", os.O_RDONLY)
+        self._handler = handler
 
     def end_free_phase(self) -> None:
         """From now on the share holds."""
@@ -94,21 +124,38 @@ class Environment:
 
     def kill(self, reason: str) -> None:
         """End the process and its group; a stopped one is continued as well."""
+        if not self.reason and self.wrapped:
+            self.resident_bytes()  # the last look at its memory
         self.reason, self.due_ns = self.reason or reason, None
         self._signal(signal.SIGKILL)
         self._signal(signal.SIGCONT)
 
     def resident_bytes(self) -> int:
         """Resident set; 0 when the process is gone."""
+        if self.handler() is None or self._statm is None:
+            return 0
         try:
-            return int(os.pread(self.statm, 128, 0).split()[1]) * _PAGE_BYTES
+            resident = int(os.pread(self._statm, 128, 0).split()[1]) * _PAGE_BYTES
         except (ProcessLookupError, IndexError):
             return 0
+        self._peak_bytes = max(self._peak_bytes, resident)
+        return resident
+
+    def reap(self) -> None:
+        """Read how it ended; what it left running in its group goes first: the group's number is free afterwards."""
+        self.kill("exit")
+        _, status, usage = os.wait4(self.pid, 0)
+        code = os.waitstatus_to_exitcode(status)
+        if self.wrapped:
+            self.exit = (_unwrapped(code), None, self._peak_bytes // 1024)
+        else:
+            self.exit = (code, int((usage.ru_utime + usage.ru_stime) * 1e9), usage.ru_maxrss)
 
     def close(self) -> None:
         """Give back its descriptors."""
-        os.close(self.pidfd)
-        os.close(self.statm)
+        for descriptor in (self.pidfd, self.init_fd, self._statm):
+            if descriptor is not None:
+                os.close(descriptor)
 
     def _hold(self) -> None:
         if not self.stopped:
@@ -121,6 +168,8 @@ class Environment:
             self._signal(signal.SIGCONT)
 
     def _signal(self, number: int) -> None:
+        if self.exit is not None:
+            return
         # The child is not reaped yet, so neither its pid nor its group can be someone else's.
         try:
             os.killpg(self.pid, number)
@@ -153,7 +202,8 @@ class Controller:
             for environment in self._environments.values():
                 environment.kill("server gone")
             for environment in self._environments.values():
-                os.waitpid(environment.pid, 0)
+                if environment.exit is None:
+                    os.waitpid(environment.pid, 0)
 
     def _turn(self) -> bool:
         readable, _, _ = select.select([self._command_fd, *self._by_pidfd], [], [], self._sleep_s())
@@ -209,15 +259,20 @@ class Controller:
         self._tell("frozen", key, self._environments[key].cpu_ns())
 
     def _reap(self, key: int) -> None:
-        environment = self._environments.pop(key)
-        del self._by_pidfd[environment.pidfd]
-        # What the function left running in its group goes first: the group's number is free after the wait.
-        environment.kill("exit")
-        _, status, usage = os.wait4(environment.pid, 0)
+        environment = self._environments[key]
+        if environment.exit is None:
+            del self._by_pidfd[environment.pidfd]
+            environment.reap()
+            if environment.init_fd is not None:
+                # They die with bubblewrap, but each in its own time.
+                self._by_pidfd[environment.init_fd] = key
+                return
+        else:
+            self._by_pidfd = {fd: owner for fd, owner in self._by_pidfd.items() if owner != key}
+        del self._environments[key]
         environment.close()
-        cpu_ns = int((usage.ru_utime + usage.ru_stime) * 1e9)
-        code = os.waitstatus_to_exitcode(status)
-        self._tell("ended", key, code, environment.reason, cpu_ns, usage.ru_maxrss)
+        code, cpu_ns, max_rss_kib = environment.exit or (-1, None, 0)
+        self._tell("ended", key, code, environment.reason, cpu_ns, max_rss_kib)
 
     def _check_memory(self, now_ns: int) -> None:
         for environment in self._environments.values():
@@ -230,6 +285,14 @@ class Controller:
             self._commands.send(json.dumps(event).encode())
         except (BrokenPipeError, ConnectionResetError):
             return  # the server is gone: the next read says so
+
+
+def _unwrapped(status: int) -> int:
+    """The handler's status, or minus its signal, by bubblewrap's: as in a shell, 128 + n stands for signal n.
+
+    A handler that exits with such a status itself cannot be told from one that was killed.
+    """
+    return 128 - status if 128 < status < 128 + signal.NSIG else status
 
 
 def _start(launch: dict[str, Any], stdout: int) -> int:

@@ -1,6 +1,7 @@
 """One execution environment: a process that runs a function, one invocation at a time."""
 
 import asyncio
+from datetime import UTC, datetime
 import math
 import os
 from pathlib import Path
@@ -14,6 +15,7 @@ from serverless_mlperf.platforms.local.artefacts import Artefacts
 from serverless_mlperf.platforms.local.controller_client import Child, ControllerClient, Exit
 from serverless_mlperf.platforms.local.environment_faults import init_fault, strike_handler, strike_response
 from serverless_mlperf.platforms.local.faults import FaultBoard
+from serverless_mlperf.platforms.local.handler_process import inside_of
 from serverless_mlperf.platforms.local.host import INIT_VCPU
 from serverless_mlperf.platforms.local.job import Job, Outcome, exit_outcome, failure, reported_failure
 from serverless_mlperf.platforms.local.logs import InvocationReport, LogPipe
@@ -90,6 +92,7 @@ class Environment:
         self._frozen = False
         self._doomed = False
         """By a fault on demand: this process shall not get beyond its init phase, however quick it is."""
+        self._in_free_init = False
         self._spawn_asked_ns: int | None = None
         self._spawned_ns: int | None = None
         self._cleaning: asyncio.Future[None] | None = None
@@ -114,7 +117,7 @@ class Environment:
         self.state, self._request_id = "busy", job.request_id
         self._answer = self._loop.create_future()
         started_ns, tick_ns, cpu_ns = time.time_ns(), time.perf_counter_ns(), self.cpu_ns()
-        self._begin_log(job, keep=init_ms is not None)
+        self._begin_log(job, keep=self.invocations == 0)  # what was printed in the init phase belongs to it
         if self._timer is None:
             self._timer = self._loop.call_later(self.spec.timeout_s, self.kill, "timeout")
         if self._api.waiting is not None and self._child is not None and not self._child.ended.done():
@@ -149,7 +152,7 @@ class Environment:
             request_id=job.request_id,
             duration_ms=round(duration_ms, 2),
             # The init phase is billed as well since 2025-08-01 (AWS Compute Blog).
-            billed_ms=math.ceil(duration_ms + (init_ms or 0)),
+            billed_ms=math.ceil(min(duration_ms, self.spec.timeout_s * 1000) + (init_ms or 0)),
             init_ms=None if init_ms is None else round(init_ms, 2),
             memory_mib=self.spec.memory_mib,
             max_memory_mib=self._max_memory_mib(),
@@ -172,7 +175,11 @@ class Environment:
             return report.line().encode()
         self._log.drain()
         if outcome.status == "timeout":
-            self._log.add(f"{job.request_id} Task timed out after {self.spec.timeout_s}.00 seconds\n\n".encode())
+            now = datetime.now(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00")
+            late = f"{now}Z {job.request_id} Task timed out after {self.spec.timeout_s}.00 seconds\n\n"
+            self._log.add(late.encode())
+        elif outcome.error_type in {"Runtime.ExitError", "Runtime.OutOfMemory"}:
+            self._log.add(f"{outcome.error_message}\n{outcome.error_type}\n".encode())
         self._log.add(f"END RequestId: {job.request_id}\n{report.line()}".encode())
         return self._log.tail()
 
@@ -181,16 +188,22 @@ class Environment:
     async def _initialise(self, job: Job) -> tuple[Outcome | None, float | None]:
         """Start the process and wait until it asks for work; returns a failure, if any, and the phase's ms."""
         port = await self._api.open()
+        self._in_free_init = True
         begun_ns = await self._spawn(port, throttled=False)
-        if not await self._wait_ready(FREE_INIT_S):
-            await self._start_again(port)
-            begun_ns = 0
-        init_ms = (time.perf_counter_ns() - begun_ns) / 1e6 if begun_ns else None
+        ready = await self._wait_ready(FREE_INIT_S)
+        took_ms = (time.perf_counter_ns() - begun_ns) / 1e6
+        init_ms: float | None = took_ms
+        self._in_free_init = False
+        if not ready or self._failed_by_itself():
+            await self._start_again(port, took_ms)
+            init_ms = None
         child = self._child
         if child is not None and child.ended.done():
+            self._on_process_ended(child)
             if self.retiring:
                 raise PlatformError(f"function {self.spec.name}: retired while an invocation was running")
             return self._init_failure(job, child.ended.result()), init_ms
+        self._watch_handler()
         self._workshop.controller.throttle(self._key)
         self._owner.on_initialised(self)
         return None, init_ms
@@ -203,16 +216,28 @@ class Environment:
         done, _ = await asyncio.wait(ends, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         return bool(done)
 
-    async def _start_again(self, port: int) -> None:
-        """Lambda's answer to a long init phase: once more, throttled, within the function's timeout."""
+    async def _start_again(self, port: int, init_ms: float) -> None:
+        """Lambda's answer to an init phase that failed or took too long: once more, within the function's timeout."""
         child, self._child, self._frozen = self._child, None, False
         self._workshop.controller.kill(self._key, "init phase too long")
-        if child is not None:
-            await child.ended
-        self._note(f"INIT_REPORT Init Duration: {FREE_INIT_S * 1000:.2f} ms\tPhase: init\tStatus: timeout\n")
-        await self._spawn(port, throttled=True)
+        ended = await child.ended if child is not None else None
+        self._report_init("init", init_ms, ended)
+        self._init_error = None
+        begun_ns = await self._spawn(port, throttled=True)
         self._timer = self._loop.call_later(self.spec.timeout_s, self.kill, "timeout")
         await self._wait_ready(None)
+        if self._child is not None and self._child.ended.done():
+            self._report_init("invoke", (time.perf_counter_ns() - begun_ns) / 1e6, self._child.ended.result())
+
+    def _report_init(self, phase: str, init_ms: float, ended: Exit | None) -> None:
+        """The line on an init phase that failed (AWS, lambda/latest/dg/lambda-runtime-environment)."""
+        if self._log is not None:
+            self._log.drain()
+        if ended is None or ended.reason in {"timeout", "init phase too long"}:
+            status = "timeout"
+        else:
+            status = f"error\tError Type: {self._init_outcome('', ended).error_type}"
+        self._note(f"INIT_REPORT Init Duration: {init_ms:.2f} ms\tPhase: {phase}\tStatus: {status}\n")
 
     def _note(self, line: str) -> None:
         if self._log is not None:
@@ -230,9 +255,7 @@ class Environment:
         launch = shop.sandbox.launch(
             self.spec, code, runtime, self.id, self._private, port, self.number, throttled=throttled
         )
-        if self._log is not None:
-            self._log.close()
-        self._log = LogPipe()
+        self._log = LogPipe(self._log)
         plan = shop.faults.plan
         strike = None if plan is None else init_fault(plan, self)
         self._doomed = strike is not None
@@ -257,11 +280,28 @@ class Environment:
             self.pid = child.started.result()
             self._status_fd = os.open(f"/proc/{self.pid}/status", os.O_RDONLY)
 
+    def _watch_handler(self) -> None:
+        """From here on clock and memory are read of the handler's process, which bubblewrap has started by now."""
+        inside = inside_of(self.pid) if self.pid is not None and self._workshop.sandbox.isolation.bwrap else None
+        if inside is not None:
+            self._close_status()
+            self.pid = inside.handler
+            self._status_fd = os.open(f"/proc/{self.pid}/status", os.O_RDONLY)
+
+    def _failed_by_itself(self) -> bool:
+        """Whether the process ended, and not because the platform wanted it."""
+        if self._child is None or not self._child.ended.done() or self.retiring:
+            return False
+        return self._child.ended.result().reason in {"exit", "memory"}
+
     def _init_failure(self, job: Job, exit_: Exit) -> Outcome:
         self._note(f"START RequestId: {job.request_id} Version: {self.spec.version}\n")
+        return self._init_outcome(job.request_id, exit_)
+
+    def _init_outcome(self, request_id: str, exit_: Exit) -> Outcome:
         if self._init_error is not None:
             return reported_failure(self._init_error, "Runtime.InitError")
-        return exit_outcome(job.request_id, exit_, self.spec.timeout_s)
+        return exit_outcome(request_id, exit_, self.spec.timeout_s)
 
     # ---- what the runtime says (runtime_api.Runtime)
 
@@ -326,7 +366,7 @@ class Environment:
     def cpu_ns(self) -> int:
         """CPU clock of the process (clock_getcpuclockid(3)); 0 when there is none."""
         if self._child is not None and self._child.ended.done():
-            return self._child.ended.result().cpu_ns
+            return self._child.ended.result().cpu_ns or 0
         if self.pid is None:
             return 0
         try:
@@ -349,8 +389,8 @@ class Environment:
         }
 
     def _on_process_ended(self, child: Child) -> None:
-        if child is not self._child:
-            return  # an init phase that is being run again
+        if child is not self._child or self._in_free_init or self.state == "ended":
+            return  # an init phase that may be run again, or known already
         self.state = "ended"
         self._cancel_timer()
         if self._answer is not None and not self._answer.done():

@@ -15,11 +15,12 @@ from serverless_mlperf.platforms.local.controller_client import ControllerClient
 from serverless_mlperf.platforms.local.environment import Workshop
 from serverless_mlperf.platforms.local.event_queue import RETRY_DELAYS_S, EventQueue
 from serverless_mlperf.platforms.local.faults import FaultBoard
+from serverless_mlperf.platforms.local.isolation import PLAIN, Isolation, sandbox_uid
 from serverless_mlperf.platforms.local.job import Job, Outcome
 from serverless_mlperf.platforms.local.model import FunctionSpec, Invocation
 from serverless_mlperf.platforms.local.pool import Scheduler
 from serverless_mlperf.platforms.local.runtime import Runtime, prepare_runtime
-from serverless_mlperf.platforms.local.sandbox import ISOLATION, Sandbox, sandbox_uid, scratch_folder
+from serverless_mlperf.platforms.local.sandbox import Sandbox, scratch_folder
 
 
 class LocalExecutor:
@@ -31,6 +32,7 @@ class LocalExecutor:
         work_dir: Path,
         retry_delays_s: Sequence[float] = RETRY_DELAYS_S,
         faults: FaultBoard | None = None,
+        isolation: Isolation = PLAIN,
     ) -> None:
         self._uid = sandbox_uid()
         cores = tuple(sorted(os.sched_getaffinity(0)))
@@ -38,7 +40,8 @@ class LocalExecutor:
         self._controller = ControllerClient()
         # Made while the first function is still being deployed.
         self._runtime: asyncio.Future[Runtime] = asyncio.ensure_future(prepare_runtime(self._uid))
-        sandbox = Sandbox(endpoint_url, self._scratch, self._uid, cores)
+        self._isolation = isolation
+        sandbox = Sandbox(endpoint_url, self._scratch, self._uid, cores, isolation)
         self._artefacts = Artefacts()
         workshop = Workshop(sandbox, self._controller, self._artefacts, self._runtime, faults or FaultBoard())
         self._scheduler = Scheduler(workshop, len(cores))
@@ -95,7 +98,7 @@ class LocalExecutor:
         return {
             **self._scheduler.status(),
             "events": dict(self._events.counts),
-            "isolation": ISOLATION,
+            "isolation": self._isolation.describe(),
             "uid": self._uid,
             "controller": {"pid": self._controller.pid, "cpu_ns": self._controller.cpu_ns()},
         }

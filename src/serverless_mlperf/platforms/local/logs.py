@@ -61,14 +61,21 @@ class InvocationReport:
 
 
 class LogPipe:
-    """Reads an environment's stdout and stderr as they come, and keeps the last 4 KiB."""
+    """Reads an environment's stdout and stderr as they come, and keeps the last 4 KiB.
 
-    def __init__(self) -> None:
+    It goes on from the log of a process that was started before it, which it closes.
+    """
+
+    def __init__(self, before: "LogPipe | None" = None) -> None:
         self._loop = asyncio.get_running_loop()
         self._read_end, self.write_end = os.pipe()
         os.set_blocking(self._read_end, False)
         self._open = True
         self._tail = bytearray()
+        if before is not None:
+            before.drain()
+            before.close()
+            self.add(before.tail())
         self._loop.add_reader(self._read_end, self.drain)
 
     def close_write_end(self) -> None:

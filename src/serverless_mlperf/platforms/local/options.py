@@ -14,6 +14,8 @@ class ServerOptions:
     """On 127.0.0.1; 0: any free one."""
     parent_stdin: bool = False
     """End when standard input does, as a child process of an experiment."""
+    isolation: str = "auto"
+    """How environments are kept apart: one of `isolation.CHOICES`."""
     faults: FaultSettings | None = None
     """What is to go wrong on demand from the start; None: nothing."""
     data: Path | None = None

@@ -5,29 +5,22 @@ import os
 from pathlib import Path
 import shutil
 import tempfile
+import time
 from typing import Final
 
 from serverless_mlperf.cache import cache_section
 from serverless_mlperf.owner import is_leftover, this_process
 from serverless_mlperf.platforms.local.artefacts import Code
+from serverless_mlperf.platforms.local.bubblewrap import arguments
 from serverless_mlperf.platforms.local.controller_client import Launch, environment_nice
+from serverless_mlperf.platforms.local.isolation import PLAIN, Isolation
 from serverless_mlperf.platforms.local.model import REGION, FunctionSpec, cpu_share, visible_cores
+from serverless_mlperf.platforms.local.places import Places, plain, sandboxed
 from serverless_mlperf.platforms.local.runtime import PYTHON, Runtime
 from serverless_mlperf.platforms.local.storehouse import reachable_by
 
-NOBODY: Final = 65534
-ISOLATION: Final = {
-    "process": "own session, no new privileges, dies with the server",
-    "network": "shared with the host",
-    "filesystem": "host's, by permission bits; /tmp is not isolated: TMPDIR and HOME name a private folder",
-    "memory": "watched every 100 ms",
-    "cpu": "SIGSTOP/SIGCONT controller, 20 ms period",
-}
-
-
-def sandbox_uid() -> int:
-    """The user functions run as: never root."""
-    return NOBODY if os.geteuid() == 0 else os.geteuid()
+CREDENTIALS: Final = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_SESSION_TOKEN": "local"}
+"""Of no account: the host's own never get here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +32,7 @@ class Sandbox:
     """Reachable for the sandbox's user."""
     uid: int
     host_cores: tuple[int, ...]
+    isolation: Isolation = PLAIN
 
     def make_folder(self, environment_id: str) -> Path:
         """Make an environment's private folder, where its TMPDIR and HOME are; blocking, but short."""
@@ -67,68 +61,66 @@ class Sandbox:
         throttled: bool,
     ) -> Launch:
         """Everything the controller needs to start one environment."""
+        bwrap = self.isolation.bwrap
+        places = sandboxed(code, runtime, private) if bwrap else plain(code, runtime, private)
+        variables = self._variables(spec, places, name, port)
+        # -S: no site-packages of the host; -m so that ps and /proc name Amazon's runtime client.
+        command: tuple[str, ...] = (str(places.python), "-S", "-m", "awslambdaric", spec.handler)
+        if bwrap and places.bound:
+            # The loader's variables are meant for the function: bubblewrap itself would look on the host.
+            inside = {key: variables.pop(key) for key in list(variables) if key.startswith("LD_")}
+            command = (str(bwrap), *arguments(places.bound, inside), "--", *command)
         return Launch(
-            # -S: no site-packages of the host; -m so that ps and /proc name Amazon's runtime client.
-            argv=(str(runtime.python), "-S", "-m", "awslambdaric", spec.handler),
-            env=self._variables(spec, code, runtime, name, private, port),
-            cwd=str(code.task_root),
+            argv=command,
+            env=variables,
+            cwd="/" if bwrap else str(places.task_root),
             uid=self.uid,
             cores=self.cores(spec.memory_mib, turn),
             share=cpu_share(spec.memory_mib),
             memory_bytes=spec.memory_mib * 2**20,
             throttled=throttled,
             nice=environment_nice(),
+            wrapped=bwrap is not None,
         )
 
-    def _variables(
-        self, spec: FunctionSpec, code: Code, runtime: Runtime, name: str, private: Path, port: int
-    ) -> dict[str, str]:
+    def _variables(self, spec: FunctionSpec, places: Places, name: str, port: int) -> dict[str, str]:
         """Lambda's variables (AWS, lambda/latest/dg/configuration-envvars) and nothing of the host's."""
-        layers = list(reversed(code.layers))  # on a path the first wins, when merged the last does
+        given = spec.environment
         return {
-            "PATH": ":".join([*(f"{layer}/bin" for layer in layers), "/usr/local/bin:/usr/bin:/bin"]),
-            "LD_LIBRARY_PATH": _library_path(code, layers, runtime),
-            "PYTHONPATH": _module_path(code, layers, runtime),
+            "PATH": "/usr/local/bin:/usr/bin:/bin" + (f":{places.opt}/bin" if places.opt else ""),
             "PYTHONDONTWRITEBYTECODE": "1",  # code is read-only, as on Lambda
             "LANG": "en_US.UTF-8",
             "PYTHONUTF8": "1",  # the locale above need not exist on this host
             "TZ": ":UTC",
-            "HOME": str(private),
-            "TMPDIR": str(private / "tmp"),
-            "AWS_ACCESS_KEY_ID": "local",
-            "AWS_SECRET_ACCESS_KEY": "local",
-            "AWS_SESSION_TOKEN": "local",
-            "AWS_REGION": REGION,
-            "AWS_DEFAULT_REGION": REGION,
+            **{name: str(folder) for name, folder in places.folders},
             "AWS_ENDPOINT_URL": self.endpoint_url,
             "AWS_ALLOW_HTTP": "true",
             "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
+            **given,
+            # A function may add to these; what the platform itself stands on stays.
+            "LD_LIBRARY_PATH": _joined(*places.library_path(), given.get("LD_LIBRARY_PATH")),
+            "PYTHONPATH": _joined(*places.module_path(), given.get("PYTHONPATH"), str(places.runtime_dir)),
+            # Reserved: Lambda refuses them in a configuration.
+            **CREDENTIALS,
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
             "AWS_EXECUTION_ENV": f"AWS_Lambda_{PYTHON}",
             "AWS_LAMBDA_FUNCTION_NAME": spec.name,
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(spec.memory_mib),
             "AWS_LAMBDA_FUNCTION_VERSION": spec.version,
             "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
             "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{spec.name}",
-            "AWS_LAMBDA_LOG_STREAM_NAME": name,
-            **spec.environment,
-            # What the platform itself stands on cannot be overridden.
+            "AWS_LAMBDA_LOG_STREAM_NAME": f"{time.strftime('%Y/%m/%d', time.gmtime())}/[{spec.version}]{name}",
             "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{port}",
-            "LAMBDA_TASK_ROOT": str(code.task_root),
-            "LAMBDA_RUNTIME_DIR": str(runtime.site_dir),
+            "LAMBDA_TASK_ROOT": str(places.task_root),
+            "LAMBDA_RUNTIME_DIR": str(places.runtime_dir),
             "_HANDLER": spec.handler,
         }
 
 
-def _module_path(code: Code, layers: list[Path], runtime: Runtime) -> str:
-    """Lambda's order: the task, the layers' site-packages, the layers' `python`, the runtime."""
-    site_packages = [layer / "python" / "lib" / PYTHON / "site-packages" for layer in layers]
-    candidates = [code.task_root, *site_packages, *(layer / "python" for layer in layers), runtime.site_dir]
-    return ":".join(str(path) for path in candidates if path.is_dir())
-
-
-def _library_path(code: Code, layers: list[Path], runtime: Runtime) -> str:
-    candidates = [runtime.libpython_dir, code.task_root / "lib", *(layer / "lib" for layer in layers)]
-    return ":".join(str(path) for path in candidates if path is not None and path.is_dir())
+def _joined(*paths: str | None) -> str:
+    return ":".join(path for path in paths if path)
 
 
 def scratch_folder(work_dir: Path, uid: int) -> Path:

@@ -16,6 +16,7 @@ from serverless_mlperf.errors import BenchmarkError, HostError
 from serverless_mlperf.owner import PREFIX, own_folder
 from serverless_mlperf.platforms.local.faults import FaultBoard, FaultSettings
 from serverless_mlperf.platforms.local.gateway.server import LocalServer
+from serverless_mlperf.platforms.local.isolation import CHOICES, Isolation, choose_isolation
 from serverless_mlperf.platforms.local.journal.disk import journal_in
 from serverless_mlperf.platforms.local.options import ServerOptions
 from serverless_mlperf.platforms.local.orphans import adopt_orphans, end_orphans
@@ -36,7 +37,8 @@ def run(options: ServerOptions) -> int:
     remove_leftovers()  # of a server that was killed
     adopt_orphans()
     try:
-        asyncio.run(_serve(options))
+        # Before the loop runs: it tries bubblewrap.
+        asyncio.run(_serve(options, choose_isolation(options.isolation)))
     except BenchmarkError as error:
         return _failed(error)
     finally:
@@ -53,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="serverless-mlperf local serve", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0: any free one")
     parser.add_argument("--parent-stdin", action="store_true", help="end when stdin does")
+    parser.add_argument("--isolation", default="auto", help=f"{', '.join(CHOICES)}; auto: the strongest there is")
     parser.add_argument("--faults", type=FaultSettings.from_text, help="faults on demand, e.g. lose=0.01,seed=7")
     parser.add_argument("--data", type=Path, help="folder that keeps everything for the next server")
     return parser
@@ -70,7 +73,7 @@ def _go_first() -> None:
         return  # an ordinary user's server is a little later; its lag is measured and part of every verdict
 
 
-async def _serve(options: ServerOptions) -> None:
+async def _serve(options: ServerOptions, isolation: Isolation) -> None:
     from serverless_mlperf.platforms.local.executor import LocalExecutor
 
     ended = asyncio.Event()
@@ -82,7 +85,7 @@ async def _serve(options: ServerOptions) -> None:
     with cache_in_use(), own_folder(PREFIX) as folder:
         folder.chmod(0o755)  # functions run as another user when we are root
         faults = FaultBoard(options.faults)
-        make_executor = partial(LocalExecutor, faults=faults)
+        make_executor = partial(LocalExecutor, faults=faults, isolation=isolation)
         async with (
             journal_in(options.data) as journal,
             LocalServer(options.port, folder, make_executor, faults, journal, options.data) as server,

@@ -1,7 +1,7 @@
 """A small function package with a handler for every way to behave, and an executor to run it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 import hashlib
 import json
@@ -76,11 +76,14 @@ async def executor(tmp_path: Path, **options: Any) -> AsyncIterator[LocalExecuto
         await running.close()
 
 
-def function(tmp_path: Path, name: str = "probe", source: str = APP, **fields: Any) -> FunctionSpec:
-    """A function whose package is made here."""
+def function(
+    tmp_path: Path, name: str = "probe", source: str = APP, modules: Mapping[str, str] | None = None, **fields: Any
+) -> FunctionSpec:
+    """A function whose package, `app.py` and what else is given, is made here."""
     path = tmp_path / f"{name}.zip"
     with zipfile.ZipFile(path, "w") as package:
-        package.writestr(zipfile.ZipInfo("app.py"), source)
+        for member, text in {"app.py": source, **(modules or {})}.items():
+            package.writestr(zipfile.ZipInfo(member), text)
     values: dict[str, Any] = {
         "arn": f"arn:aws:lambda:us-east-1:000000000000:function:{name}",
         "handler": "app.lambda_handler",

@@ -14,8 +14,8 @@ import pytest
 
 from serverless_mlperf.errors import PlatformError
 from serverless_mlperf.platforms.local.errand import run_errand
+from serverless_mlperf.platforms.local.isolation import sandbox_uid
 from serverless_mlperf.platforms.local.runtime import make_runtime, prepare_runtime
-from serverless_mlperf.platforms.local.sandbox import sandbox_uid
 
 WORK = """
 import os, sys, time

@@ -44,7 +44,7 @@ def test_warm_environment_is_reused(tmp_path: Path) -> None:
             reports = running.reports(spec.name)
             assert [report["init_ms"] is not None for report in reports] == [True] + [False] * 19
             assert len({report["environment_id"] for report in reports}) == 1
-            assert answers[0]["stream"] == reports[0]["environment_id"]
+            assert answers[0]["stream"].endswith(f"/[$LATEST]{reports[0]['environment_id']}")
 
     asyncio.run(scenario())
 

@@ -15,8 +15,8 @@ import pytest
 
 from serverless_mlperf.cache import cache_dir
 from serverless_mlperf.packages.archive import digest
+from serverless_mlperf.platforms.local.isolation import sandbox_uid
 from serverless_mlperf.platforms.local.runtime import make_runtime
-from serverless_mlperf.platforms.local.sandbox import sandbox_uid
 from serverless_mlperf.platforms.local.storehouse import MANIFEST, damage, made_once
 
 CODE = b"print('code')\n"
@@ -136,7 +136,8 @@ def test_slower_of_two_uses_the_others(tmp_path: Path) -> None:
 
 def unpacking(archive: Path, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run the process that unpacks; it ends early when its stdin does."""
-    command = [sys.executable, "-m", "serverless_mlperf.platforms.local.unpacking", str(archive), str(folder)]
+    module = "serverless_mlperf.platforms.local.unpacking"
+    command = [sys.executable, "-m", module, str(folder), folder.name, str(archive)]
     theirs, ours = os.pipe()
     try:
         return subprocess.run(command, stdin=theirs, capture_output=True, text=True, timeout=60, check=False)
@@ -182,7 +183,9 @@ def test_server_does_not_run_an_altered_runtime() -> None:
     altered = make_runtime(sandbox_uid()).site_dir / "six.py"
     before = altered.read_bytes()
     replace(altered, before.replace(b"import", b"export"))
-    code = "from serverless_mlperf.platforms.local import runtime, sandbox; runtime.make_runtime(sandbox.sandbox_uid())"
+    code = (
+        "from serverless_mlperf.platforms.local import isolation, runtime;runtime.make_runtime(isolation.sandbox_uid())"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0
     assert "six.py: has another content; made again" in done.stderr
