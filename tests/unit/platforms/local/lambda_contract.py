@@ -126,7 +126,8 @@ class Platform:
 
     def environment(self, spec: FunctionSpec) -> dict[str, Any]:
         """The status of its one environment."""
-        (found,) = [e for e in self.executor.status()["environments"] if e["function"] == spec.name]
+        described: list[dict[str, Any]] = self.executor.status()["environments"]
+        (found,) = [e for e in described if e["function"] == spec.name]
         return found
 
     def retire(self, spec: FunctionSpec) -> None:
