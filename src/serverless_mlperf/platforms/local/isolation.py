@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 import os
 from pathlib import Path
+import select
 import shutil
 import subprocess
-import time
 from typing import Final, Literal, get_args
 
 from serverless_mlperf.errors import InputError
@@ -15,7 +15,6 @@ from serverless_mlperf.platforms.local.handler_process import inside_of
 NOBODY: Final = 65534
 PROBE_S: Final = 10
 """A sandbox stands in 3 to 20 ms; a host that needs so long is no place for it."""
-_POLL_S: Final = 0.001
 
 Choice = Literal["auto", "bubblewrap", "plain"]
 CHOICES: Final[tuple[Choice, ...]] = get_args(Choice)
@@ -108,10 +107,12 @@ def failure_of(bwrap: Path, uid: int) -> str | None:
 
 
 def _seen_inside(process: "subprocess.Popen[bytes]") -> bool:
-    """Whether the process inside can be found, without which it could not be throttled."""
-    give_up = time.monotonic() + PROBE_S
-    while process.poll() is None and time.monotonic() < give_up:
-        if inside_of(process.pid):
-            return True
-        time.sleep(_POLL_S)
-    return False
+    """Whether the process inside can be found, without which it could not be throttled; it is there when it answers."""
+    if process.stdin is None or process.stdout is None:
+        return False
+    try:
+        os.write(process.stdin.fileno(), b"?")
+    except BrokenPipeError:
+        return False  # it has ended with a complaint
+    select.select([process.stdout], [], [], PROBE_S)
+    return inside_of(process.pid) is not None
