@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 import json
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from serverless_mlperf.platforms.local.executor import LocalExecutor
 from serverless_mlperf.platforms.local.gateway.http import Request
 from serverless_mlperf.platforms.local.gateway.lambda_api import LambdaApi
 from serverless_mlperf.platforms.local.gateway.lambda_state import RUNTIME, Kind, LambdaState
-from serverless_mlperf.platforms.local.gateway.lambda_zips import ZipFolder
+from serverless_mlperf.platforms.local.gateway.lambda_zips import StoredZip, ZipFolder
 from serverless_mlperf.platforms.local.gateway.policies import S3, allowed
 from serverless_mlperf.platforms.local.gateway.s3_checksums import checksum_of
 from serverless_mlperf.platforms.local.gateway.s3_store import Content, ObjectStore
@@ -155,6 +156,21 @@ def test_state_survives_as_documents(tmp_path: Path) -> None:
             await made.ask("DELETE", path, status=204)
             assert made.changes[-1] == ("function", "kept")
             assert made.state.document("function", "kept") is None
+
+    asyncio.run(scenario())
+
+
+def test_package_that_is_gone_is_said(tmp_path: Path) -> None:
+    """A function whose zip was removed, and is not unpacked any more, cannot be invoked: Lambda's code, our reason."""
+
+    async def scenario() -> None:
+        async with front(tmp_path) as (made, _):
+            await made.create("lost")
+            await until(lambda: made.update("lost") == "Successful")
+            function = made.state.functions["lost"]
+            function.serving = replace(function.latest, code=StoredZip("0" * 64, tmp_path / "none.zip", 1))
+            refused = await made.ask("POST", f"{FUNCTIONS}/lost/invocations", {}, 502)
+            assert "none.zip" in refused["message"]
 
     asyncio.run(scenario())
 

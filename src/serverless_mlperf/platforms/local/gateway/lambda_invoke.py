@@ -4,6 +4,7 @@ import base64
 import json
 from typing import Final
 
+from serverless_mlperf.errors import BenchmarkError, PackageError
 from serverless_mlperf.platforms.local.executor_protocol import Executor
 from serverless_mlperf.platforms.local.gateway.errors import ApiError, not_implemented
 from serverless_mlperf.platforms.local.gateway.http import Request, Response
@@ -64,9 +65,13 @@ class Invoker:
         return True
 
     async def run(self, spec: FunctionSpec, payload: bytes, *, log_tail: bool = False) -> Invocation:
-        """Invoke and wait; ApiError 429 where a limit is reached."""
+        """Invoke and wait; ApiError 429 where a limit is reached, else where the function cannot be run at all."""
         try:
             return await self._executor.invoke(spec, payload, log_tail=log_tail)
+        except PackageError as error:
+            raise ApiError(502, "InvalidZipFileException", str(error)) from error
+        except BenchmarkError as error:
+            raise ApiError(500, "ServiceException", str(error)) from error
         except ThrottledError as error:
             details = {"Reason": "ReservedFunctionConcurrentInvocationLimitExceeded"}
             raise ApiError(429, "TooManyRequestsException", "Rate Exceeded.", details) from error

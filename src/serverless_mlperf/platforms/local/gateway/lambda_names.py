@@ -1,6 +1,7 @@
 """Names, ARNs and qualifiers of functions and layers."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 import re
 from typing import Final
 
@@ -49,6 +50,7 @@ def layer_arn(name: str, version: int | None = None) -> str:
     return arn if version is None else f"{arn}:{version}"
 
 
+@lru_cache(maxsize=4096)
 def function_ref(text: str, qualifier: str | None = None) -> FunctionRef:
     """Read a name, partial or full ARN, with the qualifier in it or beside it."""
     found = re.fullmatch(_FUNCTION, text)

@@ -111,9 +111,12 @@ def policy_revision(function: Function, qualifier: str) -> str:
 
 def s3_may_invoke(function: Function, ref: FunctionRef, bucket_arn: str) -> bool:
     """Whether the function's policy lets S3 invoke it for a bucket of this account."""
-    statements = function.policies.get(ref.qualifier or LATEST, {}).values()
-    context = {"aws:sourcearn": bucket_arn, "aws:sourceaccount": ACCOUNT_ID}
-    return allowed(statements, S3, INVOKE, ref.arn, context)
+    asked = ref.qualifier or LATEST, bucket_arn
+    if asked not in function.granted:
+        statements = function.policies.get(asked[0], {}).values()
+        context = {"aws:sourcearn": bucket_arn, "aws:sourceaccount": ACCOUNT_ID}
+        function.granted[asked] = allowed(statements, S3, INVOKE, ref.arn, context)
+    return function.granted[asked]
 
 
 def url_may_be_called(function: Function, qualifier: str, auth_type: str) -> bool:

@@ -148,6 +148,8 @@ class Function:
     urls: dict[str, FunctionUrl] = field(default_factory=dict)
     specs: dict[str, FunctionSpec] = field(default_factory=dict)
     """Made on use, by qualifier and version; forgotten with every change."""
+    granted: dict[tuple[str, str], bool] = field(default_factory=dict)
+    """What the policy was asked, by qualifier and source, and what it said; forgotten likewise."""
 
     @property
     def arn(self) -> str:
@@ -265,6 +267,7 @@ class LambdaState:
         """Something of a function or layer is other than before, or it is gone: the one place all changes pass."""
         if kind == "function" and name in self.functions:
             self.functions[name].specs.clear()
+            self.functions[name].granted.clear()
         for listener in self.listeners:
             listener(kind, name)
 

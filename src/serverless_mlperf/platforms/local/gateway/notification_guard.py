@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from serverless_mlperf.platforms.local.gateway.errors import ApiError
@@ -63,10 +64,15 @@ class NotificationGuard:
         policy = self._queue_policy(arn)
         if policy is None:
             return "The destination queue does not exist"
-        context = {"aws:sourcearn": source, "aws:sourceaccount": ACCOUNT_ID}
-        if allowed(_statements(policy), S3, SEND, arn, context):
+        if _s3_may_send(policy, arn, source):
             return None
         return "Permissions on the destination queue do not allow S3 to publish notifications from this bucket"
+
+
+@lru_cache(maxsize=1024)
+def _s3_may_send(policy: str, arn: str, source: str) -> bool:
+    """Asked at every event: kept by the policy's text."""
+    return allowed(_statements(policy), S3, SEND, arn, {"aws:sourcearn": source, "aws:sourceaccount": ACCOUNT_ID})
 
 
 def _statements(policy: str) -> list[Mapping[str, Any]]:

@@ -66,7 +66,7 @@ def url_answer(payload: bytes) -> Response:
     """The HTTP answer to what a function returned; MalformedAnswerError."""
     try:
         value = json.loads(payload)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise MalformedAnswerError(str(error)) from error
     if not isinstance(value, dict) or "statusCode" not in value:
         return Response(200, payload, {"content-type": JSON})
