@@ -20,6 +20,7 @@ from serverless_mlperf.platforms.local.isolation import CHOICES, Isolation, choo
 from serverless_mlperf.platforms.local.journal.disk import journal_in
 from serverless_mlperf.platforms.local.options import ServerOptions
 from serverless_mlperf.platforms.local.orphans import adopt_orphans, end_orphans
+from serverless_mlperf.platforms.local.priority import go_first
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(options: ServerOptions) -> int:
     """Serve until SIGTERM, SIGINT or, with `parent_stdin`, the end of stdin; the exit status."""
-    _go_first()
+    go_first()
     remove_leftovers()  # of a server that was killed
     adopt_orphans()
     try:
@@ -59,18 +60,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--faults", type=FaultSettings.from_text, help="faults on demand, e.g. lose=0.01,seed=7")
     parser.add_argument("--data", type=Path, help="folder that keeps everything for the next server")
     return parser
-
-
-def _go_first() -> None:
-    """Run before other processes whenever there is something to do, where that is permitted.
-
-    The server's lateness would be measured as the functions'. On kernels with lazy preemption a process that wakes
-    waits for the next tick, 4 ms, if the cores are busy; one of a real-time class does not. It takes a tenth of a core.
-    """
-    try:
-        os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
-    except PermissionError:
-        return  # an ordinary user's server is a little later; its lag is measured and part of every verdict
 
 
 async def _serve(options: ServerOptions, isolation: Isolation) -> None:

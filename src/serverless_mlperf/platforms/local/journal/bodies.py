@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import os
 from pathlib import Path
 from typing import Any, Final
-import zlib
+
+from awscrt.checksums import crc32c
 
 BLOCK_BYTES: Final = 1 << 20
 """What one checksum covers: a range of an object costs at most two blocks more than its own bytes."""
@@ -22,7 +23,7 @@ class BodyFile:
     path: Path
     size: int
     sums: tuple[int, ...]
-    """CRC-32 of each block."""
+    """CRC-32C of each block."""
 
     def __len__(self) -> int:
         return self.size
@@ -50,7 +51,7 @@ class BodyFile:
             file.seek(first * BLOCK_BYTES)
             content = file.read(min(last * BLOCK_BYTES, self.size) - first * BLOCK_BYTES)
         for number, block in enumerate(_blocks(content), first):
-            if zlib.crc32(block) != self.sums[number]:
+            if crc32c(block) != self.sums[number]:
                 raise self._damaged(number)
         if len(content) < end - first * BLOCK_BYTES:
             raise self._damaged(first + len(content) // BLOCK_BYTES)
@@ -83,7 +84,7 @@ def write_body(path: Path, content: bytes) -> BodyFile:
     except OSError:
         path.unlink(missing_ok=True)
         raise
-    return BodyFile(path, len(content), tuple(zlib.crc32(block) for block in _blocks(content)))
+    return BodyFile(path, len(content), tuple(crc32c(block) for block in _blocks(content)))
 
 
 def _blocks(content: bytes) -> Iterator[memoryview]:

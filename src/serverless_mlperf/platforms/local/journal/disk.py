@@ -28,9 +28,12 @@ from serverless_mlperf.platforms.local.journal.bodies import BodyFile, body_path
 from serverless_mlperf.platforms.local.journal.folder import data_folder
 from serverless_mlperf.platforms.local.journal.log import Change, Log
 from serverless_mlperf.platforms.local.journal.records import DamagedError
+from serverless_mlperf.platforms.local.priority import go_first
 
 IN_MEMORY_BYTES: Final = 256 << 10
 """A larger body has a file of its own and is not kept in memory."""
+UNAWAITED_S: Final = 0.01
+"""What nobody waits for is written after that time; a timer for each change would cost more than the change."""
 PAUSE_S: Final = 0.0005
 """Between steps of cleaning: the event loop, which shares the interpreter, never waits for more than one."""
 RETRY_S: Final = 1.0
@@ -64,6 +67,7 @@ class DiskJournal:
         self._unclaimed: set[int] = set()
         self._jobs: SimpleQueue[Batch | None] = SimpleQueue()
         self._full = False
+        self._timed = False
         self._cleans = True
         self._rest_until_s = 0.0
 
@@ -95,8 +99,8 @@ class DiskJournal:
 
     def entries(self) -> Iterator[Entry]:
         """What was kept when the folder was opened; each is given once."""
-        while self._entries:
-            yield self._entries.pop()
+        entries, self._entries = self._entries, []
+        yield from entries
 
     def save(self, name: Name, describe: Describe, undo: Undo, body: Body = b"") -> None:
         """Keep a document in place of one of the same name."""
@@ -160,10 +164,15 @@ class DiskJournal:
     # On the event loop
 
     def _add(self, change: Change, undo: Undo) -> None:
-        if not self._batch.changes:
-            self._loop.call_soon(self._hand_over)  # also when nobody waits
+        if not self._timed:
+            self._timed = True
+            self._loop.call_later(UNAWAITED_S, self._in_time)
         self._batch.changes.append(change)
         self._batch.undos.append(undo)
+
+    def _in_time(self) -> None:
+        self._timed = False
+        self._hand_over()
 
     def _hand_over(self) -> None:
         """Give the thread what has come, unless it is still writing: then it gets all at once afterwards."""
@@ -208,6 +217,7 @@ class DiskJournal:
     # In the thread
 
     def _write_all(self) -> None:
+        go_first()  # like the event loop, which waits for this thread and shares the interpreter with it
         while (batch := self._next_job()) is not None:
             try:
                 self._log.append(batch.changes)

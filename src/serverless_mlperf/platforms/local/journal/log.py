@@ -5,9 +5,11 @@ is superseded. When that is more than the rest, the oldest segment's live record
 deleted: always the oldest, so that no removal is forgotten while an older record of its name is left.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 import errno
+import itertools
 import json
 import os
 from pathlib import Path
@@ -30,6 +32,8 @@ FILE: Final = "_file"
 SEGMENT_BYTES: Final = 16 << 20
 STEP_RECORDS: Final = 64
 """Copied at once when cleaning: a few hundred microseconds in which no change is written."""
+MAX_PIECES: Final = 1024
+"""Of one writev(2): IOV_MAX."""
 NO_ROOM: Final = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 
 
@@ -45,12 +49,12 @@ class Change:
         """The change as it goes to the file."""
         name = name_bytes(self.name)
         if self.document is None:
-            return Written(name, removal=True, content=framed(name, None), file=0)
+            return Written(name, True, framed(name, None), 0)
         if isinstance(self.body, bytes):
-            return Written(name, removal=False, content=framed(name, self.document, self.body), file=0)
+            return Written(name, False, framed(name, self.document, self.body), 0)
         document = {**self.document, FILE: self.body.as_document()}
         number = self.body.number
-        return Written(name, removal=False, content=framed(name, document, file=number), file=number)
+        return Written(name, False, framed(name, document, file=number), number)
 
 
 class Written(NamedTuple):
@@ -58,8 +62,13 @@ class Written(NamedTuple):
 
     name: bytes
     removal: bool
-    content: bytes
+    pieces: tuple[bytes, ...]
     file: int
+
+    @property
+    def size(self) -> int:
+        """Bytes in the file."""
+        return sum(map(len, self.pieces))
 
 
 class Place(NamedTuple):
@@ -91,6 +100,8 @@ class Log:
         self.total_bytes = 0
         """Of all segments."""
         self._live_bytes = 0
+        self._live_in: Counter[int] = Counter()
+        """Live records of each segment."""
         self._victim: Iterator[Framed] | None = None
         self.reserved = False
         """Whether there is room in reserve."""
@@ -128,12 +139,13 @@ class Log:
     def append(self, changes: Iterable[Change]) -> None:
         """Write changes; raises OSError, and none of them is in the file then."""
         written = [change.framed() for change in changes]
-        content = b"".join(each.content for each in written)
-        self._write(content, spare=all(each.removal for each in written))
-        offset = self._sizes[self._newest] - len(content)
-        for name, removal, own, file in written:
-            self._supersede(name, None if removal else Place(self._newest, offset, len(own), file))
-            offset += len(own)
+        offset = self._write(
+            [piece for each in written for piece in each.pieces], spare=all(each.removal for each in written)
+        )
+        for each in written:
+            place = None if each.removal else Place(self._newest, offset, each.size, each.file)
+            self._supersede(each.name, place)
+            offset += each.size
 
     def clean_some(self) -> None:
         """Copy a few live records of the oldest segment to the end; delete it after the last one.
@@ -141,10 +153,11 @@ class Log:
         Raises OSError, DamagedError: it is given up then.
         """
         oldest = next(iter(self._sizes))
-        if self._victim is None:
-            self._victim = read_records(memoryview(self._path(oldest).read_bytes()))
         try:
-            self._copy(oldest)
+            if self._live_in[oldest]:
+                self._copy(oldest)
+            if not self._live_in[oldest]:
+                self._delete(oldest)
         except (OSError, DamagedError):
             self._victim = None
             raise
@@ -172,33 +185,32 @@ class Log:
     def _newest(self) -> int:
         return next(reversed(self._sizes))
 
-    def _write(self, content: bytes, *, spare: bool) -> None:
-        """Append; from the reserve's room when there is no other and the caller may have it."""
+    def _write(self, pieces: list[bytes], *, spare: bool) -> int:
+        """Append, from the reserve's room when there is no other and the caller may have it; where it begins."""
         try:
-            self._write_whole(content)
+            return self._write_whole(pieces)
         except OSError as error:
             if not spare or error.errno not in NO_ROOM or not self.reserved:
                 raise
             self._reserve.unlink()
             self.reserved = False
-            self._write_whole(content)
+            return self._write_whole(pieces)
 
-    def _write_whole(self, content: bytes) -> None:
+    def _write_whole(self, pieces: list[bytes]) -> int:
         if self._sizes[self._newest] >= self._segment_bytes:
             self._begin(self._newest + 1)
         if self._torn:
             self._mend()
-        size = self._sizes[self._newest]
-        view = memoryview(content)
+        start = self._sizes[self._newest]
         try:
-            while view:
-                view = view[os.write(self._fd, view) :]
+            size = sum(_write_some(self._fd, pieces[at : at + MAX_PIECES]) for at in range(0, len(pieces), MAX_PIECES))
         except OSError:
             self._torn = True
             self._mend()
             raise
-        self._sizes[self._newest] = size + len(content)
-        self.total_bytes += len(content)
+        self._sizes[self._newest] = start + size
+        self.total_bytes += size
+        return start
 
     def _mend(self) -> None:
         """Cut off what a failed write has left."""
@@ -223,44 +235,46 @@ class Log:
 
     def _supersede(self, name: bytes, place: Place | None) -> None:
         """Note where a name's record lies now; the former one's body goes unless it is the same."""
+        former = self._place(name, place)
+        if former and former.file and (place is None or place.file != former.file):
+            self.forget_body(former.file)
+
+    def _place(self, name: bytes, place: Place | None) -> Place | None:
+        """Note where a name's record lies now; where it lay."""
         former = self._live.pop(name, None)
+        if former is not None:
+            self._live_bytes -= former.size
+            self._live_in[former.segment] -= 1
         if place is not None:
             self._live[name] = place
             self._live_bytes += place.size
-        if former is None:
-            return
-        self._live_bytes -= former.size
-        if former.file and (place is None or place.file != former.file):
-            self.forget_body(former.file)
+            self._live_in[place.segment] += 1
+        return former
 
     # Cleaning
 
     def _copy(self, segment: int) -> None:
-        assert self._victim is not None  # noqa: S101 - set by clean_some
-        records, ended = self._live_records(segment)
-        self._write(b"".join(bytes_of for _, _, bytes_of in records), spare=True)
-        offset = self._sizes[self._newest] - sum(place.size for _, place, _ in records)
-        for name, place, _ in records:
-            self._live[name] = place._replace(segment=self._newest, offset=offset)
-            offset += place.size
-        if ended:
-            self._victim = None
-            self._path(segment).unlink()
-            self.total_bytes -= self._sizes.pop(segment)
-            self.keep_reserve()
+        if self._victim is None:
+            self._victim = read_records(memoryview(self._path(segment).read_bytes()))
+        records = list(self._live_records(segment, self._victim))
+        offset = self._write([whole for _, _, whole in records], spare=True)
+        for name, place, whole in records:
+            self._place(name, place._replace(segment=self._newest, offset=offset))
+            offset += len(whole)
 
-    def _live_records(self, segment: int) -> tuple[list[tuple[bytes, Place, bytes]], bool]:
-        """Some of a segment's live records, and whether there are no more."""
-        assert self._victim is not None  # noqa: S101
-        found: list[tuple[bytes, Place, bytes]] = []
-        for _ in range(STEP_RECORDS):
-            record = next(self._victim, None)
-            if record is None:
-                return found, True
+    def _live_records(self, segment: int, records: Iterator[Framed]) -> Iterator[tuple[bytes, Place, bytes]]:
+        """Those among the next few records that are live."""
+        for record in itertools.islice(records, STEP_RECORDS):
             place = self._live.get(record.name)
             if place is not None and (place.segment, place.offset) == (segment, record.offset):
-                found.append((record.name, place, bytes(record.whole)))
-        return found, False
+                yield record.name, place, bytes(record.whole)
+
+    def _delete(self, segment: int) -> None:
+        self._victim = None
+        self._path(segment).unlink()
+        self.total_bytes -= self._sizes.pop(segment)
+        del self._live_in[segment]
+        self.keep_reserve()
 
     # Opening
 
@@ -296,13 +310,10 @@ class Log:
                 file.write(MAGIC)
 
     def _note(self, segment: int, record: Framed, found: dict[bytes, Entry]) -> None:
-        former = self._live.pop(record.name, None)
-        if former:
-            self._live_bytes -= former.size
         found.pop(record.name, None)
-        if record.document:
-            self._live[record.name] = Place(segment, record.offset, len(record.whole), record.file)
-            self._live_bytes += len(record.whole)
+        place = Place(segment, record.offset, len(record.whole), record.file) if record.document else None
+        self._place(record.name, place)
+        if place:
             found[record.name] = self._entry(record)
 
     def _entry(self, record: Framed) -> Entry:
@@ -320,6 +331,17 @@ class Log:
         if missing := named - present - {0}:
             raise damaged(body_path(self._bodies, min(missing)), "is missing")
         self.next_body = max(present, default=0) + 1
+
+
+def _write_some(descriptor: int, pieces: list[bytes]) -> int:
+    """Write a few pieces whole; how many bytes they are."""
+    size = sum(map(len, pieces))
+    written = os.writev(descriptor, pieces)
+    if written < size:
+        rest = memoryview(b"".join(pieces))[written:]
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+    return size
 
 
 def _numbers(folder: Path) -> Iterator[int]:

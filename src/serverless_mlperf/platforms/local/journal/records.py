@@ -10,14 +10,15 @@ from dataclasses import dataclass
 import json
 from struct import Struct
 from typing import Any, Final
-import zlib
+
+from awscrt.checksums import crc32c
 
 from serverless_mlperf.platforms.local.journal.base import Name
 
 MAGIC: Final = b"smlp-journal 1\n\0"
 """What a file of the journal begins with."""
 HEAD: Final = Struct(">IIIQI")
-"""Bytes of name, of document (0: the name is removed), of body; number of the body's file or 0; CRC-32 of the three."""
+"""Bytes of name, of document (0: the name is removed), of body; number of its file or 0; CRC-32C of the three."""
 CRC: Final = Struct(">I")
 HEAD_BYTES: Final = HEAD.size + CRC.size
 _encode = json.JSONEncoder(separators=(",", ":")).encode
@@ -55,12 +56,13 @@ def name_bytes(name: Name) -> bytes:
     return _encode(name).encode()
 
 
-def framed(name: bytes, document: Mapping[str, Any] | None, body: bytes = b"", file: int = 0) -> bytes:
-    """The bytes of a record; without a document, of a removal."""
+def framed(name: bytes, document: Mapping[str, Any] | None, body: bytes = b"", file: int = 0) -> tuple[bytes, ...]:
+    """The bytes of a record, in pieces so that a body is not copied; without a document, of a removal."""
     text = b"" if document is None else _encode(document).encode()
-    content = b"".join((name, text, body))
-    head = HEAD.pack(len(name), len(text), len(body), file, zlib.crc32(content))
-    return b"".join((head, CRC.pack(zlib.crc32(head)), content))
+    crc = crc32c(body, crc32c(text, crc32c(name)))
+    head = HEAD.pack(len(name), len(text), len(body), file, crc)
+    start = b"".join((head, CRC.pack(crc32c(head)), name, text))
+    return (start, body) if body else (start,)
 
 
 def read_records(content: memoryview) -> Iterator[Framed]:
@@ -78,13 +80,13 @@ def _record_at(content: memoryview, offset: int) -> Framed | None:
     start = offset + HEAD_BYTES
     if start > len(content):
         return None
-    if CRC.unpack(content[offset + HEAD.size : start])[0] != zlib.crc32(head):
+    if CRC.unpack(content[offset + HEAD.size : start])[0] != crc32c(head):
         raise DamagedError(offset)
     name_size, text_size, body_size, file, crc = HEAD.unpack(head)
     end = start + name_size + text_size + body_size
     if end > len(content):
         return None
-    if zlib.crc32(content[start:end]) != crc:
+    if crc32c(content[start:end]) != crc:
         raise DamagedError(offset)
     text = start + name_size
     body = text + text_size
