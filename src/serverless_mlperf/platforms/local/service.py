@@ -70,7 +70,7 @@ async def _serve(options: ServerOptions, isolation: Isolation) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     if options.parent_stdin:
-        loop.add_reader(sys.stdin.fileno(), ended.set)
+        loop.add_reader(sys.stdin.fileno(), _on_parent_ended, ended)
     with cache_in_use(), own_folder(PREFIX) as folder:
         folder.chmod(0o755)  # functions run as another user when we are root
         faults = FaultBoard(options.faults)
@@ -85,6 +85,12 @@ async def _serve(options: ServerOptions, isolation: Isolation) -> None:
             await ended.wait()
         if server.lost.done():
             raise HostError(f"local platform: {server.lost.result()}; start it again")
+
+
+def _on_parent_ended(ended: asyncio.Event) -> None:
+    """The end of a pipe can be read for ever: to go on watching it would keep a core busy while the server closes."""
+    asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+    ended.set()
 
 
 if __name__ == "__main__":
