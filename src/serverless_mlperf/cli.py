@@ -15,6 +15,7 @@ from serverless_mlperf.commands.inputs import inputs
 from serverless_mlperf.commands.local import local_app
 from serverless_mlperf.commands.package import package
 from serverless_mlperf.commands.prices import prices_app
+from serverless_mlperf.commands.report import report
 from serverless_mlperf.commands.reproduce import reproduce
 from serverless_mlperf.commands.submission import submission
 from serverless_mlperf.errors import BenchmarkError, InputError
@@ -238,7 +239,7 @@ def figures(
         typer.echo(str(path))
 
 
-for command in (inputs, package, submission, compare, history, reproduce, clean):
+for command in (inputs, package, submission, report, compare, history, reproduce, clean):
     app.command()(command)
 
 
