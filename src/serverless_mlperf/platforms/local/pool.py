@@ -64,6 +64,16 @@ class FunctionPool:
             return None
         return self.idle[-1]
 
+    def pass_on(self) -> Environment | None:
+        """Have the next job start the environment for which there is no room yet, and this one be served meanwhile.
+
+        Only where enough jobs wait behind it that every environment the function may have will be started all the same.
+        """
+        if not self.idle or len(self.waiting) <= self.limit - len(self.environments):
+            return None
+        self.waiting[0].needs_new, self.waiting[1].needs_new = False, True
+        return self.idle[-1]
+
 
 class Scheduler:
     """Gives jobs to environments in the order of their arrival; implements environment.Owner."""
@@ -196,9 +206,15 @@ class Scheduler:
             return None
         pool = min(able, key=lambda candidate: candidate.waiting[0].order)
         environment = pool.environment_for(pool.waiting[0])
-        share = cpu_share(pool.spec.memory_mib)
-        vcpu = environment.vcpu if environment else max(INIT_VCPU, share)
-        return (pool, environment) if self.capacity.fits(vcpu) else None
+        if environment is None and not self.capacity.fits(max(INIT_VCPU, cpu_share(pool.spec.memory_mib))):
+            # The room comes when the init phase under way is over; without one, only if those that run make it.
+            environment = pool.pass_on() if self._initialising() else None
+            if environment is None:
+                return None
+        return (pool, environment) if environment is None or self.capacity.fits(environment.vcpu) else None
+
+    def _initialising(self) -> bool:
+        return any(environment.state == "starting" for environment in self.environments())
 
     def _start(self, pool: FunctionPool, environment: Environment | None) -> None:
         job = pool.waiting.popleft()

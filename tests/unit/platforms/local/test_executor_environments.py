@@ -359,3 +359,31 @@ def test_a_new_revision_ends_what_is_idle(tmp_path: Path) -> None:
             await until(lambda: not alive(idle["pid"]))
 
     asyncio.run(scenario())
+
+
+LATECOMER = """
+import os, time
+if os.path.exists(os.environ["FLAG"]): time.sleep(30)
+def lambda_handler(event, context): return {}
+"""
+
+
+def test_events_do_not_wait_for_an_init_phase(tmp_path: Path) -> None:
+    """While a second environment starts, and a third has no room yet, the first serves what waits."""
+    flag = tmp_path / "flag"
+
+    async def scenario() -> None:
+        async with executor(tmp_path) as running:
+            spec = function(tmp_path, source=LATECOMER, memory_mib=512, environment={"FLAG": str(flag)})
+            await ask(running, spec)
+            flag.touch()
+            for _ in range(30):
+                running.submit_event(spec, b"{}")
+            async with asyncio.timeout(20):
+                while running.status()["events"]["delivered"] < 10:
+                    await asyncio.sleep(0.01)
+            states = [environment["state"] for environment in running.status()["environments"]]
+            assert states.count("starting") == 1
+            assert running.status()["cold_starts"] == 2
+
+    asyncio.run(scenario())
