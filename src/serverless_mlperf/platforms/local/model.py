@@ -38,6 +38,8 @@ class FunctionSpec:
     layer_zips: tuple[tuple[str, Path], ...] = ()
     """(sha256, zip) in merge order: a later one overwrites."""
     environment: Mapping[str, str] = field(default_factory=dict)
+    log_variables: Mapping[str, str] = field(default_factory=dict)
+    """What tells the runtime of a log format, level or group other than the usual."""
     ephemeral_mib: int = 512
     reserved_concurrency: int | None = None
     max_retry_attempts: int = 2
