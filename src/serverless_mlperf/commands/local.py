@@ -24,11 +24,28 @@ def local_serve(
     data: Annotated[
         Path | None, typer.Option(help="Folder that keeps buckets, queues and functions for the next server.")
     ] = None,
+    clock_speed: Annotated[
+        float, typer.Option(help="Speed of retries, event age, back-off and keep-alive; 0: they stand still.")
+    ] = 1.0,
+    account_concurrency: Annotated[
+        int, typer.Option(help="Invocations of all functions at once, as on Lambda.")
+    ] = 1000,
+    scale_up: Annotated[int, typer.Option(help="Environments that a function may start in 10 s.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Of all that the service draws.")] = 0,
 ) -> None:
     """Serve S3, SQS and Lambda on 127.0.0.1 until Ctrl-C."""
     from serverless_mlperf.platforms.local.faults import FaultSettings
     from serverless_mlperf.platforms.local.options import ServerOptions
     from serverless_mlperf.platforms.local.service import run
 
-    settings = FaultSettings.from_text(faults) if faults else None
-    raise typer.Exit(run(ServerOptions(port=port, isolation=isolation, faults=settings, data=data)))
+    options = ServerOptions(
+        port=port,
+        isolation=isolation,
+        faults=FaultSettings.from_text(faults) if faults else None,
+        data=data,
+        clock_speed=clock_speed,
+        account_concurrency=account_concurrency,
+        scale_up=scale_up,
+        seed=seed,
+    )
+    raise typer.Exit(run(options))

@@ -1,7 +1,6 @@
 """Runs functions: the executor behind the local server's Lambda front."""
 
 import asyncio
-from collections.abc import Sequence
 import os
 from pathlib import Path
 import shutil
@@ -11,16 +10,20 @@ import uuid
 
 from serverless_mlperf.errors import BenchmarkError, PlatformError
 from serverless_mlperf.platforms.local.artefacts import Artefacts
+from serverless_mlperf.platforms.local.concurrency import Concurrency
 from serverless_mlperf.platforms.local.controller_client import ControllerClient
 from serverless_mlperf.platforms.local.environment import Workshop
-from serverless_mlperf.platforms.local.event_queue import RETRY_DELAYS_S, EventQueue
+from serverless_mlperf.platforms.local.event_queue import EventQueue
+from serverless_mlperf.platforms.local.executor_protocol import Resolve, Send
 from serverless_mlperf.platforms.local.faults import FaultBoard
 from serverless_mlperf.platforms.local.isolation import PLAIN, Isolation, sandbox_uid
 from serverless_mlperf.platforms.local.job import Job, Outcome
-from serverless_mlperf.platforms.local.model import FunctionSpec, Invocation
+from serverless_mlperf.platforms.local.model import FunctionSpec, Invocation, ThrottledError
 from serverless_mlperf.platforms.local.pool import Scheduler
 from serverless_mlperf.platforms.local.runtime import Runtime, prepare_runtime
 from serverless_mlperf.platforms.local.sandbox import Sandbox, scratch_folder
+from serverless_mlperf.platforms.local.scaled_clock import ScaledClock
+from serverless_mlperf.platforms.local.service_model import ServiceModel
 
 
 class LocalExecutor:
@@ -30,10 +33,11 @@ class LocalExecutor:
         self,
         endpoint_url: str,
         work_dir: Path,
-        retry_delays_s: Sequence[float] = RETRY_DELAYS_S,
+        model: ServiceModel | None = None,
         faults: FaultBoard | None = None,
         isolation: Isolation = PLAIN,
     ) -> None:
+        model = model or ServiceModel()
         self._uid = sandbox_uid()
         cores = tuple(sorted(os.sched_getaffinity(0)))
         self._scratch = scratch_folder(work_dir, self._uid)
@@ -44,8 +48,10 @@ class LocalExecutor:
         sandbox = Sandbox(endpoint_url, self._scratch, self._uid, cores, isolation)
         self._artefacts = Artefacts()
         workshop = Workshop(sandbox, self._controller, self._artefacts, self._runtime, faults or FaultBoard())
-        self._scheduler = Scheduler(workshop, len(cores))
-        self._events = EventQueue(self._scheduler.submit, retry_delays_s)
+        self._clock = ScaledClock(model.clock_speed)
+        self._concurrency = Concurrency(self._clock.now_s, model.account_concurrency, model.scale_up)
+        self._scheduler = Scheduler(workshop, len(cores), self._clock, self._concurrency)
+        self._events = EventQueue(self._scheduler.submit, self._clock, model.seed)
         self._closed = False
 
     @property
@@ -63,13 +69,17 @@ class LocalExecutor:
     async def invoke(self, spec: FunctionSpec, payload: bytes, *, log_tail: bool = False) -> Invocation:
         """Invoke and wait for the answer.
 
-        Raises ThrottledError at the reserved concurrency, BenchmarkError if the function cannot be run at all.
+        Raises ThrottledError at a limit of Lambda's, BenchmarkError if the function cannot be run at all.
         """
         self._check_open()
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         job = Job(str(uuid.uuid4()), payload, "call", time.time_ns(), _resolve, future=future, arn=spec.arn)
-        self._scheduler.submit(spec, job)
-        outcome = await future
+        try:
+            self._scheduler.submit(spec, job)
+            outcome = await future
+        except ThrottledError:
+            self._concurrency.throttled[spec.name] += 1
+            raise
         tail = outcome.log_tail if log_tail else b""
         return Invocation(job.request_id, outcome.payload, outcome.function_error, tail, spec.version)
 
@@ -89,6 +99,27 @@ class LocalExecutor:
         """A version has a new revision: environments of the former serve what they are at and end."""
         self._scheduler.renew(spec)
 
+    def bound(self, function_name: str, environments: int) -> None:
+        """Run at most so many environments of a function at once: who meets this bound waits, as for the host."""
+        self._scheduler.bound(function_name, environments)
+
+    def connect(self, send: Send, resolve: Resolve) -> None:
+        """Where records of events and dead letters go, and who knows what a function's ARN stands for."""
+        self._events.send, self._events.resolve = send, resolve
+
+    @property
+    def account_concurrency(self) -> int:
+        """Invocations of all functions at once."""
+        return self._concurrency.account
+
+    def set_clock(self, speed: float | None = None, advance_s: float | None = None) -> dict[str, Any]:
+        """Change the speed of the service's clock, or put it forward; how it stands. Raises ValueError."""
+        if speed is not None:
+            self._clock.set_speed(speed)
+        if advance_s is not None:
+            self._clock.advance(advance_s)
+        return self._clock.describe()
+
     def reports(self, function_name: str) -> list[dict[str, Any]]:
         """REPORT lines of a function as values, in order; they outlive the function."""
         return [report.as_dict() for report in self._scheduler.reports.get(function_name, ())]
@@ -98,6 +129,8 @@ class LocalExecutor:
         return {
             **self._scheduler.status(),
             "events": dict(self._events.counts),
+            "events_by_function": {name: dict(counts) for name, counts in self._events.counts_by_function.items()},
+            "clock": self._clock.describe(),
             "isolation": self._isolation.describe(),
             "uid": self._uid,
             "controller": {"pid": self._controller.pid, "cpu_ns": self._controller.cpu_ns()},
@@ -108,11 +141,12 @@ class LocalExecutor:
         if self._closed:
             return
         self._closed = True
-        self._events.close()
+        await self._events.close()
         # Environments may be waiting for what is still being made.
         self._runtime.cancel()
         await asyncio.gather(self._runtime, self._artefacts.close(), return_exceptions=True)
         await self._scheduler.close()
+        self._clock.close()
         await self._controller.close()
         await asyncio.to_thread(shutil.rmtree, self._scratch, ignore_errors=True)
 
@@ -121,7 +155,7 @@ class LocalExecutor:
             raise PlatformError("local platform: it is shutting down; start the server again")
 
 
-def _resolve(job: Job, outcome: Outcome | BenchmarkError) -> None:
+def _resolve(job: Job, outcome: Outcome | BenchmarkError | ThrottledError) -> None:
     if job.future is None or job.future.done():
         return  # the caller has gone away
     if isinstance(outcome, Outcome):

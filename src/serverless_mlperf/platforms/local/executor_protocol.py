@@ -1,15 +1,22 @@
 """The seam between the front (S3, SQS, Lambda control) and what runs functions."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
+from serverless_mlperf.platforms.local.destinations import Letter
 from serverless_mlperf.platforms.local.model import FunctionSpec, Invocation
+
+Send = Callable[[Letter], Awaitable[str | None]]
+"""Hand a letter to its target; the reason why it could not be, in one line."""
+Resolve = Callable[[str], FunctionSpec | None]
+"""What an invocation of that ARN runs now; None when there is nothing that can run."""
 
 
 class Executor(Protocol):
     """Runs functions; used from one event loop, closed by who made it.
 
-    `submit_event`, `renew`, `reports` and `status` return at once.
+    All but `prepare`, `invoke`, `retire` and `close` return at once.
     """
 
     @property
@@ -23,7 +30,7 @@ class Executor(Protocol):
         """
 
     async def invoke(self, spec: FunctionSpec, payload: bytes, *, log_tail: bool = False) -> Invocation:
-        """Invoke and wait for the answer; raises ThrottledError at the reserved concurrency."""
+        """Invoke and wait for the answer; raises ThrottledError at a limit of Lambda's."""
 
     def submit_event(self, spec: FunctionSpec, payload: bytes) -> str:
         """Accept an asynchronous invocation, retried as the spec says; returns its request id."""
@@ -33,6 +40,19 @@ class Executor(Protocol):
 
     def renew(self, spec: FunctionSpec) -> None:
         """A version has a new revision: environments of the former serve what they are at and end."""
+
+    def bound(self, function_name: str, environments: int) -> None:
+        """Run at most so many environments of a function at once: who meets this bound waits, as for the host."""
+
+    def connect(self, send: Send, resolve: Resolve) -> None:
+        """Where records of events and dead letters go, and who knows what a function's ARN stands for."""
+
+    @property
+    def account_concurrency(self) -> int:
+        """Invocations of all functions at once."""
+
+    def set_clock(self, speed: float | None = None, advance_s: float | None = None) -> dict[str, Any]:
+        """Change the speed of the service's clock, or put it forward; how it stands. Raises ValueError."""
 
     def reports(self, function_name: str) -> list[dict[str, Any]]:
         """REPORT lines of a function as values, in order."""

@@ -4,13 +4,19 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 import json
+import math
 from typing import Literal
 
-from serverless_mlperf.errors import BenchmarkError
+from serverless_mlperf.errors import BenchmarkError, PlatformError
 from serverless_mlperf.platforms.local.controller_client import Exit
 from serverless_mlperf.platforms.local.logs import Status
+from serverless_mlperf.platforms.local.model import ThrottledError
 
 JobKind = Literal["call", "event"]
+
+
+class EventExpiredError(PlatformError):
+    """An event waited for longer than its maximum age."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +53,7 @@ class Job:
     kind: JobKind
     queued_ns: int
     """Wall clock of acceptance."""
-    finish: Callable[["Job", Outcome | BenchmarkError], None]
+    finish: Callable[["Job", Outcome | BenchmarkError | ThrottledError], None]
     order: int = 0
     retries: int = 0
     needs_new: bool = False
@@ -56,6 +62,12 @@ class Job:
     future: "asyncio.Future[Outcome] | None" = field(default=None)
     arn: str = ""
     """What was invoked, with the qualifier that the caller gave; empty: the function's own."""
+    expires_s: float = math.inf
+    """When an event is too old to be run, on the scaled clock."""
+    counted: bool = False
+    """It counts against the function's concurrency: it runs, or will as soon as the host has room."""
+    modelled_delay_ms: float = 0.0
+    """How long modelled delays have held it back: never part of a measured duration."""
 
 
 def exit_outcome(request_id: str, exit_: Exit, timeout_s: int) -> Outcome:

@@ -73,4 +73,12 @@ class Invocation:
 
 
 class ThrottledError(Exception):
-    """The concurrency limit is reached: 429 TooManyRequestsException to a synchronous caller."""
+    """A limit of Lambda's is reached: 429 TooManyRequestsException to a synchronous caller; an event backs off."""
+
+    def __init__(self, message: str, reason: str, *, hopeless: bool = False) -> None:
+        super().__init__(message)
+        self.reason = reason
+        """As in the answer's `Reason`."""
+        self.hopeless = hopeless
+        """The function is switched off (reserved concurrency 0): an event is given up at once (AWS,
+        lambda/latest/dg/invocation-async-retain-records)."""

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from serverless_mlperf.platforms.local.concurrency import ACCOUNT_CONCURRENCY, SCALE_UP
 from serverless_mlperf.platforms.local.faults import FaultSettings
+from serverless_mlperf.platforms.local.service_model import ServiceModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,3 +22,16 @@ class ServerOptions:
     """What is to go wrong on demand from the start; None: nothing."""
     data: Path | None = None
     """Folder that keeps all but environments and logs for the next server; None: everything is forgotten."""
+    clock_speed: float = 1.0
+    """Seconds of Lambda's minutes (retries, event age, back-off, scale-up, keep-alive) in a real one."""
+    account_concurrency: int = ACCOUNT_CONCURRENCY
+    """Invocations of all functions at once."""
+    scale_up: int = SCALE_UP
+    """Environments that a function may start in 10 s."""
+    seed: int = 0
+    """Of all that the service draws."""
+
+    @property
+    def model(self) -> ServiceModel:
+        """How Lambda behaves around the functions; raises InputError."""
+        return ServiceModel(self.clock_speed, self.account_concurrency, self.scale_up, self.seed)

@@ -27,6 +27,7 @@ from serverless_mlperf.platforms.local.server_process import ServerProcess
 HANDLER: Final = "serverless_mlperf_sut.handler.lambda_handler"
 PREPARE: Final = "/_platform/prepare"
 FAULTS: Final = "/_platform/faults"
+BOUND: Final = "/_platform/bound"
 END_PATIENCE_S: Final = 0.5
 """A process that is killed closes its connections a moment before it is gone."""
 
@@ -168,8 +169,8 @@ class LocalPlatform:
             },
         )
         name = quote(function.name)
-        limit = {"ReservedConcurrentExecutions": function.concurrency}
-        control.json("PUT", f"/2017-10-31/functions/{name}/concurrency", limit)
+        # Not a reserved concurrency, at which Lambda's events back off for seconds: what this host can run at once.
+        control.request("POST", f"{BOUND}?function={name}&environments={function.concurrency}")
         # No retries while measuring: a second execution would be a second sample of the same query.
         control.json("PUT", f"/2019-09-25/functions/{name}/event-invoke-config", {"MaximumRetryAttempts": 0})
         control.json("POST", f"{LAMBDA_FUNCTIONS}/{name}/policy", invoke_permission(self._bucket))

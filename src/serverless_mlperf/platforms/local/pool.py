@@ -1,4 +1,4 @@
-"""Which environment serves which job: warm reuse, concurrency limits, the host's bound."""
+"""Which environment serves which job: warm reuse, Lambda's limits, the host's bound."""
 
 import asyncio
 from collections import deque
@@ -7,11 +7,13 @@ from itertools import count
 from typing import Any, Final
 
 from serverless_mlperf.errors import BenchmarkError, PlatformError
+from serverless_mlperf.platforms.local.concurrency import Concurrency
 from serverless_mlperf.platforms.local.environment import Environment, Workshop, as_error, not_started
 from serverless_mlperf.platforms.local.host import INIT_VCPU, Capacity, most_at_once
-from serverless_mlperf.platforms.local.job import Job
+from serverless_mlperf.platforms.local.job import EventExpiredError, Job, Outcome
 from serverless_mlperf.platforms.local.logs import InvocationReport
 from serverless_mlperf.platforms.local.model import FunctionSpec, ThrottledError, cpu_share
+from serverless_mlperf.platforms.local.scaled_clock import ScaledClock
 
 REPORTS_KEPT: Final = 100_000
 
@@ -27,24 +29,15 @@ class FunctionPool:
         """Most recently used last."""
         self.active = 0
         """Environments in an invocation or in their init phase."""
+        self.bound: int | None = None
+        """Most environments that an experiment wants at once: a part of the host's bound, not one of Lambda's."""
         self._cores = cores
 
     @property
     def limit(self) -> int:
         """Environments that may be active at once; more than the host can run would only wait for each other."""
         host = most_at_once(self.spec.memory_mib, self._cores)
-        reserved = self.spec.reserved_concurrency
-        return host if reserved is None else min(host, reserved)
-
-    @property
-    def in_flight_calls(self) -> int:
-        """What counts against reserved concurrency: what runs, and the calls that wait.
-
-        An invocation that has been answered is over: a caller that keeps exactly the reserved number under way is not
-        refused because its environment has not yet asked for more.
-        """
-        answered = sum(environment.finishing for environment in self.environments)
-        return self.active - answered + sum(job.kind == "call" for job in self.waiting)
+        return host if self.bound is None else min(host, self.bound)
 
     @property
     def ready(self) -> bool:
@@ -78,23 +71,34 @@ class FunctionPool:
 class Scheduler:
     """Gives jobs to environments in the order of their arrival; implements environment.Owner."""
 
-    def __init__(self, workshop: Workshop, cores: int) -> None:
+    def __init__(self, workshop: Workshop, cores: int, clock: ScaledClock, concurrency: Concurrency) -> None:
         self.capacity = Capacity(cores)
         self.pools: dict[str, FunctionPool] = {}
         self.reports: dict[str, deque[InvocationReport]] = {}
         self.cold_starts = 0
+        self.concurrency = concurrency
+        self._clock = clock
+        self._bounds: dict[str, int] = {}
         self._workshop = workshop
         self._orders = count()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def submit(self, spec: FunctionSpec, job: Job) -> None:
-        """Accept a job; raises ThrottledError for a call beyond the reserved concurrency."""
+        """Accept a job; raises ThrottledError where Lambda's concurrency would not have it run now.
+
+        Where only the host has no room, calls and events wait in the order of their arrival.
+        """
         pool = self._pool(spec)
-        if job.kind == "call" and spec.reserved_concurrency is not None:
-            self._check_concurrency(pool, spec.reserved_concurrency)
+        self._admit(pool, job)
         job.order, job.needs_new = next(self._orders), False
         pool.waiting.append(job)
         self.schedule()
+
+    def bound(self, name: str, environments: int) -> None:
+        """Run at most so many environments of each version of a function at once; who meets it waits."""
+        self._bounds[name] = environments
+        for pool in self._of_function(name):
+            pool.bound = environments
 
     def schedule(self) -> None:
         """Start whatever may start now."""
@@ -103,16 +107,20 @@ class Scheduler:
 
     async def retire(self, name: str, version: str | None = None) -> None:
         """End a function's environments, or those of one version, and give up what waits; done when nothing is left."""
+        if version is None:
+            self.concurrency.forget(name)
+            self._bounds.pop(name, None)
         found = [p for p in self._of_function(name) if version in {None, p.spec.version}]
         for pool in found:
             del self.pools[pool.spec.pool_name]
             for job in pool.waiting:
-                job.finish(job, PlatformError(f"function {name}: deleted while an invocation was waiting"))
+                self._end_job(name, job, PlatformError(f"function {name}: deleted while an invocation was waiting"))
             pool.waiting.clear()
         await self._end([environment for pool in found for environment in pool.environments])
 
     def renew(self, spec: FunctionSpec) -> None:
         """A new revision: idle environments of the former end now, busy ones after their invocation."""
+        self.concurrency.reserve(spec.name, spec.reserved_concurrency)
         if spec.pool_name in self.pools:
             self._pool(spec)
             self.schedule()
@@ -138,6 +146,7 @@ class Scheduler:
                 for name, pool in self.pools.items()
             },
             "cold_starts": self.cold_starts,
+            "concurrency": self.concurrency.describe(),
             "running": self.capacity.running,
             "used_vcpu": round(self.capacity.used_vcpu, 3),
         }
@@ -165,12 +174,12 @@ class Scheduler:
 
     def on_ended(self, environment: Environment) -> None:
         """Forget it."""
+        self._release(environment)
         pool = self.pools.get(environment.spec.pool_name)
         if pool is not None:
             pool.environments.discard(environment)
             if environment in pool.idle:
                 pool.idle.remove(environment)
-        self._release(environment)
         self.schedule()
 
     # ---- inner works
@@ -179,6 +188,7 @@ class Scheduler:
         pool = self.pools.get(spec.pool_name)
         if pool is None:
             pool = self.pools[spec.pool_name] = FunctionPool(spec, self.capacity.cores)
+            pool.bound = self._bounds.get(spec.name)
         elif pool.spec.revision_id != spec.revision_id:
             stale, pool.idle = pool.idle, []
             for environment in stale:
@@ -186,14 +196,27 @@ class Scheduler:
         pool.spec = spec
         return pool
 
-    def _check_concurrency(self, pool: FunctionPool, reserved: int) -> None:
-        # The limit is the function's: its versions share it.
-        if sum(sibling.in_flight_calls for sibling in self._of_function(pool.spec.name)) >= reserved:
-            raise ThrottledError(f"function {pool.spec.name}: {reserved} invocations are under way: its reserved limit")
+    def _admit(self, pool: FunctionPool, job: Job) -> None:
+        """Count a job against Lambda's limits, or refuse it."""
+        name = pool.spec.name
+        self.concurrency.reserve(name, pool.spec.reserved_concurrency)
+        # An event that the host alone holds back waits: it is counted when it starts.
+        if job.kind == "event" and self.concurrency.limit(name) > pool.limit:
+            return
+        self.concurrency.check(name)
+        self._count(name, job)
 
-    def _within_reserved(self, spec: FunctionSpec) -> bool:
-        reserved = spec.reserved_concurrency
-        return reserved is None or sum(pool.active for pool in self._of_function(spec.name)) < reserved
+    def _count(self, name: str, job: Job) -> None:
+        if not job.counted:
+            job.counted = True
+            self.concurrency.take(name)
+
+    def _end_job(self, name: str, job: Job, outcome: Outcome | BenchmarkError | ThrottledError) -> None:
+        """An invocation is over, or will never be: what it was counted for is free before its sender is told."""
+        if job.counted:
+            job.counted = False
+            self.concurrency.give_back(name)
+        job.finish(job, outcome)
 
     def _of_function(self, name: str) -> list[FunctionPool]:
         """The pools of a function's versions."""
@@ -201,7 +224,7 @@ class Scheduler:
 
     def _choose(self) -> tuple[FunctionPool, Environment | None] | None:
         """The oldest job whose function may run one more, if the host has room for it; nothing overtakes it."""
-        able = [pool for pool in self.pools.values() if pool.ready and self._within_reserved(pool.spec)]
+        able = [pool for pool in self.pools.values() if pool.ready]
         if not able:
             return None
         pool = min(able, key=lambda candidate: candidate.waiting[0].order)
@@ -218,12 +241,22 @@ class Scheduler:
 
     def _start(self, pool: FunctionPool, environment: Environment | None) -> None:
         job = pool.waiting.popleft()
+        name = pool.spec.name
+        if job.expires_s <= self._clock.now_s():
+            self._end_job(name, job, EventExpiredError(f"function {name}: an event waited for too long"))
+            return
         if environment is None:
+            try:
+                self.concurrency.grow(name)
+            except ThrottledError as error:
+                self._end_job(name, job, error)
+                return
             environment = Environment(pool.spec, self._workshop, self)
             pool.environments.add(environment)
             self.cold_starts += 1
         else:
             pool.idle.remove(environment)
+        self._count(name, job)
         pool.active += 1
         environment.holds_room = True
         self.capacity.take(environment.vcpu)
@@ -241,10 +274,10 @@ class Scheduler:
             self.on_ended(environment)
             # Of an event nobody waits for the answer: the report is where its sender can find out.
             self._note(name, not_started(environment, job, as_error(error, name)))
-            job.finish(job, as_error(error, name))
+            self._end_job(name, job, as_error(error, name))
             return
         self._note(name, report)
-        job.finish(job, outcome)
+        self._end_job(name, job, outcome)
 
     def _note(self, name: str, report: InvocationReport) -> None:
         self.reports.setdefault(name, deque(maxlen=REPORTS_KEPT)).append(report)
@@ -255,7 +288,7 @@ class Scheduler:
         environment.holds_room = False
         self.capacity.give_back(environment.vcpu)
         pool = self.pools.get(environment.spec.pool_name)
-        if pool is not None:
+        if pool is not None and environment in pool.environments:  # not a later function of the same name
             pool.active -= 1
 
     async def _end(self, environments: list[Environment]) -> None:

@@ -14,6 +14,7 @@ from serverless_mlperf.cache import cache_in_use
 from serverless_mlperf.cleaning import remove_leftovers
 from serverless_mlperf.errors import BenchmarkError, HostError
 from serverless_mlperf.owner import PREFIX, own_folder
+from serverless_mlperf.platforms.local.concurrency import ACCOUNT_CONCURRENCY, SCALE_UP
 from serverless_mlperf.platforms.local.faults import FaultBoard, FaultSettings
 from serverless_mlperf.platforms.local.gateway.server import LocalServer
 from serverless_mlperf.platforms.local.isolation import CHOICES, Isolation, choose_isolation
@@ -59,6 +60,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--isolation", default="auto", help=f"{', '.join(CHOICES)}; auto: the strongest there is")
     parser.add_argument("--faults", type=FaultSettings.from_text, help="faults on demand, e.g. lose=0.01,seed=7")
     parser.add_argument("--data", type=Path, help="folder that keeps everything for the next server")
+    parser.add_argument("--clock-speed", type=float, default=1.0, help="of retries, event age, back-off, keep-alive")
+    parser.add_argument("--account-concurrency", type=int, default=ACCOUNT_CONCURRENCY, help="invocations at once")
+    parser.add_argument("--scale-up", type=int, default=SCALE_UP, help="environments a function may start in 10 s")
+    parser.add_argument("--seed", type=int, default=0, help="of all that the service draws")
     return parser
 
 
@@ -74,7 +79,7 @@ async def _serve(options: ServerOptions, isolation: Isolation) -> None:
     with cache_in_use(), own_folder(PREFIX) as folder:
         folder.chmod(0o755)  # functions run as another user when we are root
         faults = FaultBoard(options.faults)
-        make_executor = partial(LocalExecutor, faults=faults, isolation=isolation)
+        make_executor = partial(LocalExecutor, model=options.model, faults=faults, isolation=isolation)
         async with (
             journal_in(options.data) as journal,
             LocalServer(options.port, folder, make_executor, faults, journal, options.data) as server,

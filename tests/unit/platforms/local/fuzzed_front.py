@@ -12,7 +12,9 @@ import socket
 import threading
 from typing import Any, Final
 
+from serverless_mlperf.platforms.local.executor_protocol import Resolve, Send
 from serverless_mlperf.platforms.local.model import FunctionSpec, Invocation
+from serverless_mlperf.platforms.local.scaled_clock import checked_speed
 
 PATIENCE_S: Final = 20
 """Within this time every connection must have been answered or closed."""
@@ -78,6 +80,8 @@ NOISE: Final = (
 class IdleExecutor:
     """Implements executor_protocol.Executor without a process: an invocation's answer is its event."""
 
+    account_concurrency = 1000
+
     def __init__(self, _url: str, _work_dir: Path) -> None:
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
@@ -97,6 +101,17 @@ class IdleExecutor:
 
     def renew(self, spec: FunctionSpec) -> None:
         """Nothing runs."""
+
+    def bound(self, function_name: str, environments: int) -> None:
+        """Nothing runs."""
+
+    def connect(self, send: Send, resolve: Resolve) -> None:
+        """No event ends here."""
+
+    def set_clock(self, speed: float | None = None, advance_s: float | None = None) -> dict[str, Any]:
+        """What a clock refuses is refused."""
+        checked_speed(speed or 0)
+        return {"speed": speed, "advance_s": advance_s}
 
     def reports(self, function_name: str) -> list[dict[str, Any]]:  # noqa: ARG002
         """Nothing ran."""

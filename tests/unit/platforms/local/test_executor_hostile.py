@@ -112,7 +112,7 @@ def test_report_says_why_an_init_phase_failed(tmp_path: Path) -> None:
     """Of an event nobody gets the error document: its message is in the function's reports, in one line."""
 
     async def scenario() -> None:
-        async with executor(tmp_path, retry_delays_s=()) as running:
+        async with executor(tmp_path) as running:
             source = "raise ValueError('no model\\n  at all')\n"
             running.submit_event(function(tmp_path, source=source, max_retry_attempts=0), b"{}")
             (report,) = await _reports(running, 1)
@@ -126,7 +126,7 @@ def test_report_says_why_nothing_was_started(tmp_path: Path) -> None:
     """A package that cannot be unpacked never becomes a process, and its event is reported all the same."""
 
     async def scenario() -> None:
-        async with executor(tmp_path, retry_delays_s=()) as running:
+        async with executor(tmp_path) as running:
             spec = function(tmp_path, source="# damaged, by event\n", max_retry_attempts=0)
             spec.code_zip.write_bytes(b"PK\x03\x04 this is no zip")
             running.submit_event(spec, b"{}")
@@ -150,7 +150,7 @@ def test_full_cache_is_told_by_the_report(tmp_path: Path) -> None:
     """A package that finds no room in the cache fails its invocation with the reason; nothing is left half unpacked."""
 
     async def scenario() -> None:
-        async with executor(tmp_path, retry_delays_s=()) as running:
+        async with executor(tmp_path) as running:
             assert (await ask(running, function(tmp_path, "first", AT_CALL)))["served"]
             spec = function(tmp_path, source=AT_CALL + "#" * 5000, max_retry_attempts=0)
             with file_limit(1000):

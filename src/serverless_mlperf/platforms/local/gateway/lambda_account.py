@@ -8,8 +8,6 @@ from serverless_mlperf.platforms.local.gateway.lambda_errors import check_number
 from serverless_mlperf.platforms.local.gateway.lambda_lookup import find_function
 from serverless_mlperf.platforms.local.gateway.lambda_state import Function, LambdaState
 
-CONCURRENCY: Final = 1000
-"""Of an account at first (lambda/latest/dg/gettingstarted-limits)."""
 MIN_UNRESERVED: Final = 100
 """What functions without a reservation are left with (lambda/latest/dg/configuration-concurrency)."""
 TOTAL_CODE_BYTES: Final = 75 << 30
@@ -20,8 +18,9 @@ ZIPPED_BYTES: Final = 50 << 20
 class AccountOperations:
     """Each method serves one operation."""
 
-    def __init__(self, state: LambdaState) -> None:
+    def __init__(self, state: LambdaState, concurrency: int) -> None:
         self._state = state
+        self._concurrency = concurrency
 
     async def settings(self, _: Call) -> Response:
         """GetAccountSettings."""
@@ -32,8 +31,8 @@ class AccountOperations:
             "TotalCodeSize": TOTAL_CODE_BYTES,
             "CodeSizeUnzipped": UNZIPPED_BYTES,
             "CodeSizeZipped": ZIPPED_BYTES,
-            "ConcurrentExecutions": CONCURRENCY,
-            "UnreservedConcurrentExecutions": CONCURRENCY - self._reserved(),
+            "ConcurrentExecutions": self._concurrency,
+            "UnreservedConcurrentExecutions": self._concurrency - self._reserved(),
         }
         usage = {"TotalCodeSize": sum(sizes), "FunctionCount": len(self._state.functions)}
         return answer({"AccountLimit": limit, "AccountUsage": usage})
@@ -44,7 +43,7 @@ class AccountOperations:
         function = self._whole(call)
         given = required(call.values, "ReservedConcurrentExecutions")
         wanted = check_number(given, "reservedConcurrentExecutions", range(2**31))
-        if CONCURRENCY - self._reserved(function) - wanted < MIN_UNRESERVED:
+        if self._concurrency - self._reserved(function) - wanted < MIN_UNRESERVED:
             raise invalid(
                 "Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution "
                 f"below its minimum value of [{MIN_UNRESERVED}]."

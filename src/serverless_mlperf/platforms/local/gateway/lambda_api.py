@@ -25,6 +25,7 @@ from serverless_mlperf.platforms.local.gateway.lambda_targets import HasQueue, T
 from serverless_mlperf.platforms.local.gateway.lambda_urls import UrlOperations
 from serverless_mlperf.platforms.local.gateway.lambda_versions import AliasOperations, VersionOperations
 from serverless_mlperf.platforms.local.gateway.s3_store import ObjectStore
+from serverless_mlperf.platforms.local.model import FunctionSpec
 
 PATH: Final = re.compile(r"/20\d\d-\d\d-\d\d/([a-z-]+)(?:/(.*))?")
 _NOBODY: Final = FunctionRef("")
@@ -45,6 +46,7 @@ class LambdaApi:
         self.invoker = Invoker(state, executor)
         source = CodeSource(store, state.zips, f"http://127.0.0.1:{port}")
         targets = Targets(state, store, has_queue)
+        self._account = AccountOperations(state, executor.account_concurrency)
         functions = FunctionOperations(state, source, executor, self._preparation, targets.check_dead_letter)
         # Method and path below /functions, {} for a name -> operation.
         self._functions: dict[str, Operation] = {
@@ -59,11 +61,10 @@ class LambdaApi:
             **_of_versions(VersionOperations(state, self._preparation), AliasOperations(state)),
             **_of_policies(PolicyOperations(state)),
             **_of_urls(UrlOperations(state, port)),
-            **_of_events(EventInvokeOperations(state, targets), AccountOperations(state)),
+            **_of_events(EventInvokeOperations(state, targets), self._account),
         }
         self._layers = _of_layers(LayerOperations(state, source))
         self._tags = _of_tags(TagOperations(state))
-        self._account = AccountOperations(state)
         state.listeners.append(self._renew)
 
     @staticmethod
@@ -89,6 +90,13 @@ class LambdaApi:
     def deliver(self, arn: str, payload: bytes) -> bool:
         """An event for the function of that ARN, of no bucket; whether there is such a function."""
         return self.invoker.accept(arn, payload)
+
+    def resolve(self, arn: str) -> FunctionSpec | None:
+        """What an invocation of a function's ARN runs now; None when there is nothing that can run."""
+        try:
+            return self.invoker.spec(function_ref(arn))
+        except ApiError:
+            return None
 
     async def prepare(self, name: str) -> None:
         """Have all in place that a first environment of the function needs; without a name, of any function.

@@ -73,7 +73,7 @@ class Invoker:
         except BenchmarkError as error:
             raise ApiError(500, "ServiceException", str(error)) from error
         except ThrottledError as error:
-            details = {"Reason": "ReservedFunctionConcurrentInvocationLimitExceeded"}
+            details = {"Reason": error.reason}
             raise ApiError(429, "TooManyRequestsException", "Rate Exceeded.", details) from error
 
     async def _wait(self, request: Request, spec: FunctionSpec, payload: bytes) -> Response:

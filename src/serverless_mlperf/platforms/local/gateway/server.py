@@ -12,7 +12,9 @@ from typing import Any, Final
 from serverless_mlperf.errors import BenchmarkError, HostError
 from serverless_mlperf.platforms.local.executor_protocol import Executor
 from serverless_mlperf.platforms.local.faults import FaultBoard
+from serverless_mlperf.platforms.local.gateway.clock_page import CLOCK, clock_page
 from serverless_mlperf.platforms.local.gateway.errors import ApiError, not_kept
+from serverless_mlperf.platforms.local.gateway.event_targets import EventTargets
 from serverless_mlperf.platforms.local.gateway.fault_pages import FAULTS, fault_page
 from serverless_mlperf.platforms.local.gateway.function_url import FunctionUrls
 from serverless_mlperf.platforms.local.gateway.http import HttpConnection, Request, Response, serve_http
@@ -87,6 +89,7 @@ class LocalServer:
         self._guard = NotificationGuard(state, self._sqs.policy)
         self._notifier = Notifier(self._lambda.tell, self._sqs.tell, self._guard, self._faults)
         self._s3 = S3Api(store, self._notifier, self._faults)
+        self._executor.connect(EventTargets(self._sqs, self._s3, self._lambda.deliver), self._lambda.resolve)
         self._probing = asyncio.get_running_loop().create_task(self._probe.run())
         self._sweeping = asyncio.get_running_loop().create_task(give_up_stale(self._connections))
         return self
@@ -130,8 +133,13 @@ class LocalServer:
     async def _platform(self, request: Request) -> Response:
         if (request.method, request.path) == ("POST", "/_platform/prepare"):
             return await self._prepare(request.query.get("function", ""))
-        if request.path == FAULTS:
-            return fault_page(self._faults, request)
+        pages: dict[str, Callable[[], Response]] = {
+            FAULTS: lambda: fault_page(self._faults, request),
+            CLOCK: lambda: clock_page(self._executor, request),
+            "/_platform/bound": lambda: self._bound(request),
+        }
+        if request.path in pages:
+            return pages[request.path]()
         if request.method == "GET" and request.path.startswith(DOWNLOADS):
             return await self._download(request.path.removeprefix(DOWNLOADS).removesuffix(".zip"))
         answers: dict[str, Callable[[], Any]] = {
@@ -161,6 +169,14 @@ class LocalServer:
             return Response(503, str(error).encode())
         except ApiError as error:
             return Response(error.status, error.message.encode())
+        return Response(204)
+
+    def _bound(self, request: Request) -> Response:
+        """How many environments of a function run at once at most, others waiting: an experiment's setting."""
+        environments = _number(request, "environments")
+        if not environments or not request.query.get("function"):
+            return Response(400, b"/_platform/bound: give function=NAME and environments=N, N at least 1")
+        self._executor.bound(request.query["function"], environments)
         return Response(204)
 
     def _status(self) -> dict[str, Any]:

@@ -1,115 +1,48 @@
-"""Queues in SQS's JSON protocol: what completion notices travel through."""
+"""Queues in SQS's JSON protocol: what completion notices and dead letters travel through."""
 
-import asyncio
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
-import hashlib
+from functools import partial
 import json
 import time
 from typing import Any, Final
-import uuid
 
-from serverless_mlperf.platforms.local.gateway.errors import ApiError
+from serverless_mlperf.platforms.local.gateway.errors import ApiError, not_implemented
 from serverless_mlperf.platforms.local.gateway.http import Request, Response
-from serverless_mlperf.platforms.local.json_text import read_json
-from serverless_mlperf.platforms.local.model import ACCOUNT_ID, REGION
+from serverless_mlperf.platforms.local.gateway.sqs_errors import (
+    JSON,
+    error_response,
+    invalid_parameter,
+    query_code,
+    refused,
+)
+from serverless_mlperf.platforms.local.gateway.sqs_message import check_body, read_attributes, size_of
+from serverless_mlperf.platforms.local.gateway.sqs_queue import Queue
+from serverless_mlperf.platforms.local.gateway.sqs_requests import (
+    MAX_BATCH,
+    Values,
+    check_batch_size,
+    read_entries,
+    read_parameters,
+    read_receipt,
+    read_strings,
+    read_tags,
+    read_whole,
+)
+from serverless_mlperf.platforms.local.gateway.sqs_settings import (
+    DEFAULTS,
+    check_name,
+    check_names,
+    check_settings,
+    redrive_of,
+)
+from serverless_mlperf.platforms.local.model import ACCOUNT_ID
 
 TARGET_PREFIX: Final = "AmazonSQS."
-JSON: Final = {"content-type": "application/x-amz-json-1.0"}
-DEFAULTS: Final = {
-    "VisibilityTimeout": "30",
-    "DelaySeconds": "0",
-    "ReceiveMessageWaitTimeSeconds": "0",
-    "MessageRetentionPeriod": "345600",
-    "MaximumMessageSize": "1048576",
-}
-"""Of CreateQueue (AWSSimpleQueueService/latest/APIReference/API_CreateQueue)."""
-
-
-@dataclass(slots=True)
-class Message:
-    """One message; `visible_at_s` is on the monotonic clock."""
-
-    id: str
-    body: str
-    sent_ms: int
-    visible_at_s: float = 0.0
-    receipt: str = ""
-    received: int = 0
-
-    def as_json(self) -> dict[str, Any]:
-        """As ReceiveMessage gives it."""
-        md5 = hashlib.md5(self.body.encode(), usedforsecurity=False).hexdigest()
-        return {"MessageId": self.id, "ReceiptHandle": self.receipt, "MD5OfBody": md5, "Body": self.body}
-
-
-@dataclass(slots=True)
-class Queue:
-    """One queue: ready messages in order, those in flight by receipt, and who waits."""
-
-    name: str
-    attributes: dict[str, str]
-    ready: deque[Message] = field(default_factory=deque)
-    in_flight: dict[str, Message] = field(default_factory=dict)
-    waiters: deque[asyncio.Future[None]] = field(default_factory=deque)
-
-    @property
-    def arn(self) -> str:
-        """The queue's ARN."""
-        return f"arn:aws:sqs:{REGION}:{ACCOUNT_ID}:{self.name}"
-
-    def send(self, body: str) -> Message:
-        """Add a message and wake one receiver."""
-        message = Message(str(uuid.uuid4()), body, time.time_ns() // 1_000_000)
-        self.ready.append(message)
-        self._wake()
-        return message
-
-    def receive(self, limit: int, visibility_s: float) -> list[Message]:
-        """Take up to `limit` messages; they come back unless deleted within the visibility timeout."""
-        self._give_back_expired()
-        taken = [self.ready.popleft() for _ in range(min(limit, len(self.ready)))]
-        until_s = time.monotonic() + visibility_s
-        for message in taken:
-            message.receipt, message.visible_at_s = uuid.uuid4().hex, until_s
-            message.received += 1
-            self.in_flight[message.receipt] = message
-        return taken
-
-    async def wait(self, wait_s: float) -> None:
-        """Return when a message may be there, or after `wait_s`."""
-        self._give_back_expired()
-        if self.ready:
-            return
-        loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[None] = loop.create_future()
-        self.waiters.append(waiter)
-        back_s = min((m.visible_at_s for m in self.in_flight.values()), default=float("inf")) - time.monotonic()
-        try:
-            async with asyncio.timeout(min(wait_s, max(0.0, back_s))):
-                await waiter
-        except TimeoutError:
-            return
-        finally:
-            # A receiver that has gone away must not swallow a wake-up.
-            if waiter.done() and not waiter.cancelled() and self.ready:
-                self._wake()
-            elif waiter in self.waiters:
-                self.waiters.remove(waiter)
-
-    def _give_back_expired(self) -> None:
-        now_s = time.monotonic()
-        for receipt, message in [i for i in self.in_flight.items() if i[1].visible_at_s <= now_s]:
-            del self.in_flight[receipt]
-            self.ready.append(message)
-
-    def _wake(self) -> None:
-        while self.waiters:
-            waiter = self.waiters.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-                return
+MAX_LISTED: Final = 1000
+NOT_HERE: Final = frozenset(
+    ("AddPermission", "RemovePermission", "StartMessageMoveTask", "CancelMessageMoveTask", "ListMessageMoveTasks")
+)
+"""Operations of SQS that the platform does not have."""
 
 
 class SqsApi:
@@ -121,24 +54,31 @@ class SqsApi:
     def __init__(self) -> None:
         self.queues: dict[str, Queue] = {}
         self.base_url = ""
-        self._operations: dict[str, Callable[[dict[str, Any]], Any]] = {
+        self._operations: dict[str, Callable[[Values], Any]] = {
             "CreateQueue": self._create,
             "GetQueueUrl": lambda v: {"QueueUrl": self._url(self._named(v["QueueName"]))},
             "ListQueues": self._list,
+            "ListDeadLetterSourceQueues": self._list_sources,
             "DeleteQueue": self._delete,
-            "PurgeQueue": self._purge,
+            "PurgeQueue": lambda v: self._queue(v).purge(),
             "GetQueueAttributes": self._attributes,
-            "SetQueueAttributes": lambda v: self._queue(v).attributes.update(v["Attributes"]),
+            "SetQueueAttributes": self._set_attributes,
+            "ListQueueTags": lambda v: {"Tags": self._queue(v).tags} if self._queue(v).tags else {},
+            "TagQueue": self._tag,
+            "UntagQueue": self._untag,
             "SendMessage": self._send,
-            "DeleteMessage": lambda v: self._forget(self._queue(v), v["ReceiptHandle"]),
-            "DeleteMessageBatch": self._forget_many,
+            "SendMessageBatch": partial(self._batch, act=self._send_one, check=check_batch_size),
+            "DeleteMessage": lambda v: self._delete_one(self._queue(v), v),
+            "DeleteMessageBatch": partial(self._batch, act=self._delete_one),
+            "ChangeMessageVisibility": lambda v: self._change_one(self._queue(v), v),
+            "ChangeMessageVisibilityBatch": partial(self._batch, act=self._change_one),
         }
 
     async def handle(self, request: Request) -> Response:
         """Serve one request."""
         action = request.headers["x-amz-target"].removeprefix(TARGET_PREFIX)
         try:
-            answer = await self._answer(action, _parameters(request.body))
+            answer = await self._answer(action, read_parameters(request.body))
         except ApiError as error:
             return self.refusal(request, error)
         return Response(200, json.dumps(answer or {}).encode(), JSON)
@@ -149,105 +89,180 @@ class SqsApi:
 
     def tell(self, arn: str, payload: bytes) -> None:
         """Put an event into the queue of that ARN; one that is gone loses it, as on AWS."""
-        queue = self.queues.get(arn.rpartition(":")[2])
+        queue = self.find(arn)
         if queue is not None:
             queue.send(payload.decode())
 
+    def find(self, arn: str) -> Queue | None:
+        """The queue of an ARN; None when there is none."""
+        queue = self.queues.get(arn.rpartition(":")[2])
+        return queue if queue is not None and queue.arn == arn else None
+
     def policy(self, arn: str) -> str | None:
         """The access policy of the queue of that ARN, empty without one; None when there is no such queue."""
-        queue = self.queues.get(arn.rpartition(":")[2])
-        return None if queue is None or queue.arn != arn else queue.attributes.get("Policy", "")
+        queue = self.find(arn)
+        return None if queue is None else queue.attributes.get("Policy", "")
 
-    async def _answer(self, action: str, values: dict[str, Any]) -> Any:
+    async def _answer(self, action: str, values: Values) -> Any:
         try:
             if action == "ReceiveMessage":
                 return await self._receive(values)
+            if action in NOT_HERE:
+                raise not_implemented(action)
             if action not in self._operations:
-                raise ApiError(400, "UnsupportedOperation", f"The local platform does not implement {action}")
+                raise refused("UnknownOperationException", f"The operation {action} is not one of SQS's")
             return self._operations[action](values)
         except KeyError as error:
-            raise ApiError(400, "MissingParameter", f"The request must contain the parameter {error}") from None
+            raise refused("MissingParameter", f"The request must contain the parameter {error.args[0]}.") from None
 
-    def _create(self, values: dict[str, Any]) -> dict[str, str]:
-        name = values["QueueName"]
-        if name not in self.queues:
-            self.queues[name] = Queue(name, {**DEFAULTS, **values.get("Attributes", {})})
-        return {"QueueUrl": self._url(self.queues[name])}
+    # Queues
 
-    def _list(self, values: dict[str, Any]) -> dict[str, list[str]]:
-        prefix = values.get("QueueNamePrefix", "")
-        return {"QueueUrls": [self._url(q) for name, q in sorted(self.queues.items()) if name.startswith(prefix)]}
+    def _create(self, values: Values) -> dict[str, str]:
+        name = check_name(values["QueueName"])
+        given = check_settings(values.get("Attributes") or {})
+        tags = read_tags(values.get("tags") or values.get("Tags") or {})
+        queue = self.queues.get(name)
+        if queue is None:
+            made = Queue(name, {**DEFAULTS, **given}, self.find, tags)
+            made.redrive = self._redrive(made.attributes)
+            self.queues[name] = queue = made
+        elif any(queue.attributes.get(key) != value for key, value in given.items()):
+            text = "A queue already exists with the same name and a different value for attribute "
+            raise refused(
+                "QueueNameExists", text + ", ".join(k for k, v in given.items() if queue.attributes.get(k) != v)
+            )
+        return {"QueueUrl": self._url(queue)}
 
-    def _delete(self, values: dict[str, Any]) -> None:
+    def _list(self, values: Values) -> Values:
+        prefix = str(values.get("QueueNamePrefix") or "")
+        return self._page(values, "QueueUrls", [q for n, q in sorted(self.queues.items()) if n.startswith(prefix)])
+
+    def _list_sources(self, values: Values) -> Values:
+        arn = self._queue(values).arn
+        found = [q for _, q in sorted(self.queues.items()) if q.redrive and q.redrive.target_arn == arn]
+        return self._page(values, "queueUrls", found)
+
+    def _page(self, values: Values, key: str, queues: list[Queue]) -> Values:
+        """A part of a list: from the name in NextToken on, MaxResults long."""
+        limit = read_whole(values, "MaxResults", MAX_LISTED, range(1, MAX_LISTED + 1))
+        rest = [queue for queue in queues if queue.name >= str(values.get("NextToken") or "")]
+        page: Values = {key: [self._url(queue) for queue in rest[:limit]]}
+        if len(rest) > limit and "MaxResults" in values:
+            page["NextToken"] = rest[limit].name
+        return page
+
+    def _delete(self, values: Values) -> None:
         del self.queues[self._queue(values).name]
 
-    def _purge(self, values: dict[str, Any]) -> None:
+    def _attributes(self, values: Values) -> dict[str, dict[str, str]]:
         queue = self._queue(values)
-        queue.ready.clear()
-        queue.in_flight.clear()
-
-    def _attributes(self, values: dict[str, Any]) -> dict[str, dict[str, str]]:
-        queue = self._queue(values)
-        wanted = set(values.get("AttributeNames", ()))
+        wanted = check_names(values.get("AttributeNames") or [])
+        queue.refresh()
         known = {
             **queue.attributes,
             "QueueArn": queue.arn,
+            "CreatedTimestamp": str(queue.created_s),
+            "LastModifiedTimestamp": str(queue.modified_s),
             "ApproximateNumberOfMessages": str(len(queue.ready)),
             "ApproximateNumberOfMessagesNotVisible": str(len(queue.in_flight)),
+            "ApproximateNumberOfMessagesDelayed": str(queue.delayed_count),
         }
         return {"Attributes": {k: v for k, v in known.items() if "All" in wanted or k in wanted}}
 
-    def _send(self, values: dict[str, Any]) -> dict[str, str]:
-        message = self._queue(values).send(values["MessageBody"])
-        return {"MessageId": message.id, "MD5OfMessageBody": str(message.as_json()["MD5OfBody"])}
-
-    async def _receive(self, values: dict[str, Any]) -> dict[str, Any]:
+    def _set_attributes(self, values: Values) -> None:
         queue = self._queue(values)
-        limit = int(values.get("MaxNumberOfMessages", 1))
-        if not 1 <= limit <= 10:
-            raise ApiError(400, "InvalidParameterValue", "MaxNumberOfMessages must be between 1 and 10")
-        wait_s = float(values.get("WaitTimeSeconds", queue.attributes["ReceiveMessageWaitTimeSeconds"]))
-        visibility_s = float(values.get("VisibilityTimeout", queue.attributes["VisibilityTimeout"]))
-        end_s = time.monotonic() + min(wait_s, 20.0)
-        while not (taken := queue.receive(limit, visibility_s)) and (left_s := end_s - time.monotonic()) > 0:
+        merged = {**queue.attributes, **check_settings(values["Attributes"])}
+        queue.redrive = self._redrive(merged)
+        queue.attributes = {name: value for name, value in merged.items() if value}
+        queue.modified_s = int(time.time())
+
+    def _redrive(self, attributes: dict[str, str]) -> Any:
+        redrive = redrive_of(attributes)
+        if redrive and self.find(redrive.target_arn) is None:
+            text = f"Value {attributes['RedrivePolicy']} for parameter RedrivePolicy is invalid. Reason: "
+            raise refused("InvalidParameterValue", text + "Dead letter target does not exist.")
+        return redrive
+
+    def _tag(self, values: Values) -> None:
+        queue = self._queue(values)
+        queue.tags = read_tags({**queue.tags, **read_tags(values["Tags"])})
+
+    def _untag(self, values: Values) -> None:
+        queue, keys = self._queue(values), values["TagKeys"]
+        queue.tags = {key: value for key, value in queue.tags.items() if key not in keys}
+
+    # Messages
+
+    def _send(self, values: Values) -> dict[str, str]:
+        return self._send_one(self._queue(values), values)
+
+    def _send_one(self, queue: Queue, values: Values) -> dict[str, str]:
+        for name in ("MessageGroupId", "MessageDeduplicationId"):
+            if values.get(name) is not None:
+                raise invalid_parameter(name, values[name], "The request includes a parameter of FIFO queues")
+        body = check_body(values["MessageBody"])
+        attributes = read_attributes(values.get("MessageAttributes"))
+        system = read_attributes(values.get("MessageSystemAttributes"), system=True)
+        limit = int(queue.attributes["MaximumMessageSize"])
+        if size_of(body, attributes) > limit:
+            text = f"One or more parameters are invalid. Reason: Message must be shorter than {limit} bytes."
+            raise refused("InvalidParameterValue", text)
+        delay_s = read_whole(values, "DelaySeconds", int(queue.attributes["DelaySeconds"]), range(901))
+        return queue.send(body, attributes, system, delay_s).sent_json()
+
+    async def _receive(self, values: Values) -> Values:
+        queue = self._queue(values)
+        limit = read_whole(values, "MaxNumberOfMessages", 1, range(1, MAX_BATCH + 1))
+        wait_s = read_whole(
+            values, "WaitTimeSeconds", int(queue.attributes["ReceiveMessageWaitTimeSeconds"]), range(21)
+        )
+        hidden_s = read_whole(values, "VisibilityTimeout", int(queue.attributes["VisibilityTimeout"]), range(43_201))
+        system = [*read_strings(values, "AttributeNames"), *read_strings(values, "MessageSystemAttributeNames")]
+        attributes = read_strings(values, "MessageAttributeNames")
+        end_s = time.monotonic() + wait_s
+        while not (taken := queue.receive(limit, hidden_s)) and (left_s := end_s - time.monotonic()) > 0:
             await queue.wait(left_s)
-        return {"Messages": [message.as_json() for message in taken]} if taken else {}
+        return {"Messages": [message.received_json(system, attributes) for message in taken]} if taken else {}
 
-    def _forget(self, queue: Queue, receipt: str) -> None:
-        queue.in_flight.pop(receipt, None)
+    def _delete_one(self, queue: Queue, values: Values) -> None:
+        queue.delete(read_receipt(values))
 
-    def _forget_many(self, values: dict[str, Any]) -> dict[str, Any]:
-        queue = self._queue(values)
-        for entry in values["Entries"]:
-            self._forget(queue, entry["ReceiptHandle"])
-        return {"Successful": [{"Id": entry["Id"]} for entry in values["Entries"]], "Failed": []}
+    def _change_one(self, queue: Queue, values: Values) -> None:
+        hidden_s = read_whole(values, "VisibilityTimeout", None, range(43_201))
+        receipt = read_receipt(values)
+        if not queue.change_visibility(receipt, hidden_s):
+            text = "Message does not exist or is not available for visibility timeout change"
+            raise invalid_parameter("ReceiptHandle", receipt, text)
 
-    def _queue(self, values: dict[str, Any]) -> Queue:
+    def _batch(
+        self,
+        values: Values,
+        act: Callable[[Queue, Values], dict[str, str] | None],
+        check: Callable[[list[Values]], None] = lambda _: None,
+    ) -> Values:
+        """One operation on each entry; what is refused is told per entry."""
+        queue, entries = self._queue(values), read_entries(values["Entries"])
+        check(entries)
+        done: list[Values] = []
+        failed: list[Values] = []
+        for entry in entries:
+            try:
+                done.append({"Id": entry["Id"], **(act(queue, entry) or {})})
+            except ApiError as error:
+                told = {"Code": query_code(error.code), "Message": error.message}
+                failed.append({"Id": entry["Id"], "SenderFault": True, **told})
+        return {"Successful": done, **({"Failed": failed} if failed else {})}
+
+    # Shared
+
+    def _queue(self, values: Values) -> Queue:
         return self._named(str(values["QueueUrl"]).rpartition("/")[2])
 
-    def _named(self, name: str) -> Queue:
-        try:
-            return self.queues[name]
-        except KeyError:
-            raise ApiError(400, "QueueDoesNotExist", "The specified queue does not exist.") from None
+    def _named(self, name: object) -> Queue:
+        queue = self.queues.get(name) if isinstance(name, str) else None
+        if queue is None:
+            raise refused("QueueDoesNotExist", "The specified queue does not exist.")
+        return queue
 
     def _url(self, queue: Queue) -> str:
         return f"{self.base_url}/{ACCOUNT_ID}/{queue.name}"
-
-
-def error_response(error: ApiError) -> Response:
-    """An error as SDKs of either protocol understand it."""
-    name = f"com.amazonaws.sqs#{error.code}"
-    body = json.dumps({"__type": name, "message": error.message}).encode()
-    legacy = {"QueueDoesNotExist": "AWS.SimpleQueueService.NonExistentQueue"}.get(error.code, error.code)
-    return Response(error.status, body, {**JSON, "x-amzn-query-error": f"{legacy};Sender"})
-
-
-def _parameters(body: bytes) -> dict[str, Any]:
-    try:
-        values = read_json(body or b"{}")
-    except ValueError:
-        values = None
-    if not isinstance(values, dict):
-        raise ApiError(400, "SerializationException", "The body is not a JSON object")
-    return values

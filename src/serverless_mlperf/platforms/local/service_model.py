@@ -1,0 +1,30 @@
+"""How Lambda, the service, behaves around the functions: its clock, its limits, what it keeps warm (values only)."""
+
+from dataclasses import dataclass
+
+from serverless_mlperf.errors import InputError
+from serverless_mlperf.platforms.local.concurrency import ACCOUNT_CONCURRENCY, SCALE_UP
+from serverless_mlperf.platforms.local.scaled_clock import checked_speed
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceModel:
+    """Checked settings; raises InputError for one that cannot be."""
+
+    clock_speed: float = 1.0
+    """Seconds of Lambda's minutes (retries, event age, back-off, scale-up, keep-alive) in a real one."""
+    account_concurrency: int = ACCOUNT_CONCURRENCY
+    """Invocations of all functions at once, reserved or not."""
+    scale_up: int = SCALE_UP
+    """Environments that a function may start in 10 s."""
+    seed: int = 0
+    """Of all that the service draws."""
+
+    def __post_init__(self) -> None:
+        try:
+            checked_speed(self.clock_speed)
+        except ValueError as error:
+            raise InputError(f"--clock-speed: {error}") from None
+        for name in ("account_concurrency", "scale_up"):
+            if getattr(self, name) < 1:
+                raise InputError(f"--{name.replace('_', '-')}: {getattr(self, name)} must be at least 1")
