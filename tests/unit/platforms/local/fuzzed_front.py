@@ -35,12 +35,13 @@ DOCUMENTS: Final = (
     OUTSIDE.encode("utf-16-be"),
     b"<Delete>" * 20_000,
     b"<a>" * 50_000 + b"</a>" * 50_000,
+    b'<?xml version="1.0" encoding="no-such"?><Tagging/>',
+    b'<?xml version="1.0" encoding="shift_jis"?><Tagging/>',
     b"<Delete><Object><Key>k</Key></Object></Delete>",
     b"<Tagging><TagSet><Tag><Key>a</Key><Value>b</Value></Tag></TagSet></Tagging>",
     b"<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>x</ETag></Part></CompleteMultipartUpload>",
     b"<NotificationConfiguration><QueueConfiguration><Id>i</Id><Queue>arn:aws:sqs:us-east-1:000000000000:q</Queue>"
     b"<Event>s3:ObjectCreated:*</Event></QueueConfiguration></NotificationConfiguration>",
-    b'<?xml version="1.0" encoding="no-such"?><Tagging/>',
 )
 """For S3: bombs, files of the host, depth, and what is asked for."""
 VALUES: Final = (

@@ -71,7 +71,7 @@ def parse(body: bytes, *names: str) -> ET.Element:
         raise malformed_xml()
     try:
         root = ET.fromstring(body)  # noqa: S314 - doctype and entities are refused above
-    except ET.ParseError:
+    except (ET.ParseError, LookupError, ValueError):  # the latter two for an encoding that is none, or none of expat's
         raise malformed_xml() from None
     for node in root.iter():
         node.tag = node.tag.rpartition("}")[2]
