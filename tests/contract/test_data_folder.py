@@ -1,6 +1,6 @@
 """What a server was told outlives it in a data folder: after its end, after `kill -9`, on a damaged or full disk."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 import hashlib
@@ -245,8 +245,8 @@ def test_functions_and_notifications_survive(folder: Path) -> None:
         layer = functions.publish_layer_version(LayerName="l", Content={"ZipFile": zipped("", "python/x.py")})
         deploy(functions, "gone", answering("x"))
         functions.delete_function(FunctionName="gone")
-        made = deploy(functions, "kept", zipped(COPYING), Layers=[layer["LayerVersionArn"]], MemorySize=512, Timeout=30,
-                      Environment={"Variables": {"TAIL": "!"}}, Publish=True)  # fmt: skip
+        made = deploy(functions, "kept", zipped(COPYING), Layers=[layer["LayerVersionArn"]], MemorySize=1769,
+                      Timeout=30, Environment={"Variables": {"TAIL": "!"}}, Publish=True)  # fmt: skip
         functions.create_alias(FunctionName="kept", Name="a", FunctionVersion="1")
         functions.put_function_concurrency(FunctionName="kept", ReservedConcurrentExecutions=3)
         functions.put_function_event_invoke_config(FunctionName="kept", MaximumRetryAttempts=1)
@@ -274,6 +274,103 @@ def outputs(s3: Any) -> Iterator[bytes]:
     while monotonic() < end_s:
         for found in s3.list_objects_v2(Bucket="kept", Prefix="out/").get("Contents", ()):
             yield s3.get_object(Bucket="kept", Key=found["Key"])["Body"].read()
+
+
+FAILING = """
+import os, json
+from urllib.request import Request, urlopen
+BUCKET = os.environ["AWS_ENDPOINT_URL"] + "/kept/"
+def handler(event, context):
+    urlopen(BUCKET + "go").close()
+    urlopen(Request(BUCKET + "out/" + event["n"], json.dumps(event).encode(), method="PUT")).close()
+"""
+
+
+def test_events_under_way_are_delivered(folder: Path) -> None:
+    """Events that were accepted, and had failed or not begun, are delivered by the next server; delivered ones not."""
+    with served(folder) as (url, process):
+        s3, functions = client("s3", url), client("lambda", url)
+        s3.create_bucket(Bucket="kept")
+        deploy(functions, "f", zipped(FAILING), Timeout=30, MemorySize=1769)
+        for number in range(3):
+            functions.invoke(FunctionName="f", InvocationType="Event", Payload=json.dumps({"n": str(number)}).encode())
+        wait_for(lambda: events(url)["failed"] == 3)
+        s3.put_object(Bucket="kept", Key="go")
+        functions.invoke(FunctionName="f", InvocationType="Event", Payload=b'{"n": "delivered"}')
+        wait_for(lambda: events(url)["delivered"] == 1)
+        s3.delete_object(Bucket="kept", Key="out/delivered")
+        kill(process)
+    with serving(*PLATFORM, "--data", str(folder)) as url:
+        s3 = client("s3", url)
+        wait_for(lambda: events(url)["delivered"] == 3)
+        found = [each["Key"] for each in s3.list_objects_v2(Bucket="kept", Prefix="out/")["Contents"]]
+        assert found == ["out/0", "out/1", "out/2"]
+    with serving(*PLATFORM, "--data", str(folder)) as url:
+        assert events(url)["accepted"] == 0
+
+
+def events(url: str) -> dict[str, int]:
+    """What the status page counts of asynchronous events."""
+    return dict(json.loads(raw(url, "GET", "/_platform/status").body)["executor"]["events"])
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Return when it holds; it is looked at again and again, since a server tells nobody."""
+    end_s = monotonic() + 30
+    while not condition():
+        assert monotonic() < end_s
+
+
+def test_queues_and_messages_survive(folder: Path) -> None:
+    """Queues and messages are there after a kill, those in flight visible; deleted ones are not."""
+    with served(folder) as (url, process):
+        sqs = client("sqs", url)
+        dead = sqs.create_queue(QueueName="dead")["QueueUrl"]
+        redrive = {"deadLetterTargetArn": arn_of(sqs, dead), "maxReceiveCount": 1}
+        settings = {"VisibilityTimeout": "0", "RedrivePolicy": json.dumps(redrive)}
+        queue = sqs.create_queue(QueueName="q", Attributes=settings, tags={"a": "b"})["QueueUrl"]
+        sqs.set_queue_attributes(QueueUrl=queue, Attributes={"DelaySeconds": "1", "VisibilityTimeout": "600"})
+        sqs.set_queue_attributes(QueueUrl=queue, Attributes={"DelaySeconds": "0"})
+        attribute = {
+            "x": {"DataType": "Binary", "BinaryValue": b"\0\xff"},
+            "y": {"DataType": "Number", "StringValue": "1"},
+        }
+        sqs.send_message(QueueUrl=queue, MessageBody="buried")
+        sqs.receive_message(QueueUrl=queue, VisibilityTimeout=0)
+        assert "Messages" not in sqs.receive_message(QueueUrl=queue)
+        for body in ("deleted", "taken", "ü<", "last"):
+            sqs.send_message(QueueUrl=queue, MessageBody=body, MessageAttributes=attribute)
+        sqs.send_message(QueueUrl=queue, MessageBody="later", DelaySeconds=900)
+        received = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=2)["Messages"]
+        assert [message["Body"] for message in received] == ["deleted", "taken"]
+        sqs.delete_message(QueueUrl=queue, ReceiptHandle=received[0]["ReceiptHandle"])
+        gone = sqs.create_queue(QueueName="gone")["QueueUrl"]
+        sqs.send_message(QueueUrl=gone, MessageBody="x")
+        sqs.delete_queue(QueueUrl=gone)
+        before = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])["Attributes"]
+        kill(process)
+    with serving(*PLATFORM, "--data", str(folder)) as url:
+        sqs = client("sqs", url)
+        assert [each.rpartition("/")[2] for each in sqs.list_queues()["QueueUrls"]] == ["dead", "q"]
+        dead, queue = f"{url}/000000000000/dead", f"{url}/000000000000/q"
+        after = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])["Attributes"]
+        assert after == {**before, "ApproximateNumberOfMessages": "3", "ApproximateNumberOfMessagesNotVisible": "0"}
+        assert sqs.list_queue_tags(QueueUrl=queue)["Tags"] == {"a": "b"}
+        everything = {"MaxNumberOfMessages": 10, "MessageAttributeNames": ["All"]}
+        received = sqs.receive_message(QueueUrl=queue, **everything)["Messages"]
+        assert [message["Body"] for message in received] == ["taken", "ü<", "last"]
+        assert received[0]["MessageAttributes"] == attribute
+        assert sqs.receive_message(QueueUrl=dead)["Messages"][0]["Body"] == "buried"
+        sqs.purge_queue(QueueUrl=queue)
+    with serving(*PLATFORM, "--data", str(folder)) as url:
+        queue = f"{url}/000000000000/q"
+        counts = client("sqs", url).get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])["Attributes"]
+        assert (counts["ApproximateNumberOfMessages"], counts["ApproximateNumberOfMessagesDelayed"]) == ("0", "0")
+
+
+def arn_of(sqs: Any, queue: str) -> str:
+    """The ARN of a queue."""
+    return str(sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"])
 
 
 def test_damaged_package_is_told(folder: Path) -> None:

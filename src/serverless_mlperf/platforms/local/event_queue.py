@@ -6,8 +6,9 @@ the dead-letter queue, or dropped. Delays and ages go by the platform's scaled c
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 import sys
 import time
@@ -23,6 +24,7 @@ from serverless_mlperf.platforms.local.destinations import (
 )
 from serverless_mlperf.platforms.local.executor_protocol import Resolve, Send
 from serverless_mlperf.platforms.local.job import EventExpiredError, Job, Outcome
+from serverless_mlperf.platforms.local.journal.base import Entry, Journal, NoJournal, bytes_of
 from serverless_mlperf.platforms.local.model import FunctionSpec, ThrottledError
 from serverless_mlperf.platforms.local.scaled_clock import ScaledClock, Timer
 
@@ -35,6 +37,8 @@ JITTER: Final = 0.5
 would come back at the same moment, again and again."""
 ENDS: Final = ("delivered", "destination", "dead_letter", "dropped")
 """What an event comes to."""
+KIND: Final = "event"
+"""Of what the journal keeps."""
 TRIES: Final = ("accepted", "retried", "throttled", "failed", "expired", "undeliverable")
 """What else is counted: events, tries after a failure, tries refused, tries failed, events too old, records lost."""
 
@@ -67,7 +71,15 @@ class Event(Job):
 class EventQueue:
     """Follows events to their end; what becomes of each is counted."""
 
-    def __init__(self, submit: Callable[[FunctionSpec, Job], None], clock: ScaledClock, seed: int = 0) -> None:
+    def __init__(
+        self,
+        submit: Callable[[FunctionSpec, Job], None],
+        clock: ScaledClock,
+        seed: int = 0,
+        journal: Journal | None = None,
+    ) -> None:
+        self._journal = journal or NoJournal()
+        self._closing = False
         self.counts_by_function: dict[str, Counter[str]] = {}
         self.send: Send = _nowhere
         self.resolve: Resolve = lambda _: None
@@ -88,14 +100,39 @@ class EventQueue:
 
     def accept(self, spec: FunctionSpec, request_id: str, payload: bytes, now_ns: int, delay_ms: float = 0.0) -> None:
         """Take one event, which a modelled delay has held back for `delay_ms`; the function's queue keeps the order."""
+        event = self._event(spec, request_id, payload, now_ns, delay_ms)
+        document = {"arn": spec.arn, "accepted_ns": now_ns}
+        self._journal.save((KIND, request_id), lambda: document, partial(self._take_back, event), payload)
+        self._journal.when_kept(partial(self._offer, event))
+
+    def resume(self, kept: Iterable[Entry]) -> None:
+        """Go on with events that an earlier process accepted; those of functions that are gone are dropped."""
+        for entry in sorted(kept, key=lambda e: int(e.document["accepted_ns"])):
+            spec = self.resolve(entry.document["arn"])
+            if spec is None:
+                self._journal.remove(entry.name, _nothing)
+                continue
+            event = self._event(spec, entry.name[1], bytes_of(entry.body), entry.document["accepted_ns"], 0.0)
+            event.expires_s -= (time.time_ns() - event.queued_ns) / 1e9
+            self._offer(event)
+
+    def _event(self, spec: FunctionSpec, request_id: str, payload: bytes, now_ns: int, delay_ms: float) -> Event:
         lane = self._lane(spec)
         lane.counts["accepted"] += 1
         expires_s = self._clock.now_s() + spec.max_event_age_s
-        event = Event(
+        return Event(
             request_id, payload, "event", now_ns, self._on_end, arn=spec.arn, expires_s=expires_s,
             modelled_delay_ms=delay_ms, lane=lane,
         )  # fmt: skip
-        self._offer(event)
+
+    def _take_back(self, event: Event) -> None:
+        """It could not be written down, so it was not accepted."""
+        event.lane.counts["accepted"] -= 1
+
+    def _ended(self, event: Event) -> None:
+        """It need not be delivered again; what a server that ends has not delivered, the next one does."""
+        if not self._closing:
+            self._journal.remove((KIND, event.request_id), _nothing)
 
     def forget(self, name: str, version: str | None = None) -> None:
         """A function or one version of it is deleted: what waited to be tried again is dropped."""
@@ -105,11 +142,13 @@ class EventQueue:
             for event in lane.later:
                 if event.timer is not None:
                     event.timer.cancel()
+                self._ended(event)
             lane.counts["dropped"] += len(lane.later)
             lane.later.clear()
 
     async def close(self) -> None:
         """Drop all that waits to be tried again; letters under way are waited for."""
+        self._closing = True
         for name in {lane.spec.name for lane in self._lanes.values()}:
             self.forget(name)
         await asyncio.gather(*self._sending)
@@ -168,6 +207,7 @@ class EventQueue:
         lane = job.lane
         if lane.gone:
             lane.counts["dropped"] += 1
+            self._ended(job)
         elif isinstance(outcome, ThrottledError):
             self._back_off(job, outcome)
         elif isinstance(outcome, EventExpiredError):
@@ -182,6 +222,8 @@ class EventQueue:
         target = event.lane.spec.on_success_arn
         if target:
             self._spawn(self._report_success(event, target, outcome))
+        else:
+            self._ended(event)
 
     def _fail(self, event: Event, outcome: Outcome | None) -> None:
         """The function failed, or could not be run at all, which is taken for its failure."""
@@ -204,9 +246,11 @@ class EventQueue:
             self._spawn(self._hand_over(event, Ending(condition, event.tries, outcome)))
         else:
             lane.counts["dropped"] += 1
+            self._ended(event)
 
     async def _report_success(self, event: Event, target: str, outcome: Outcome) -> None:
         await self._deliver(event, self._record(event, target, Ending("Success", event.tries + 1, outcome)))
+        self._ended(event)
 
     async def _hand_over(self, event: Event, ending: Ending) -> None:
         """A record to the destination and the event to the dead-letter queue, where there are such."""
@@ -219,6 +263,7 @@ class EventQueue:
             if await self._deliver(event, Letter(spec.dead_letter_arn, event.payload, spec.name, attributes)):
                 taken.append("dead_letter")
         event.lane.counts[taken[0] if taken else "dropped"] += 1
+        self._ended(event)
 
     def _record(self, event: Event, target: str, ending: Ending) -> Letter:
         spec = event.lane.spec
@@ -241,6 +286,10 @@ class EventQueue:
 
 async def _nowhere(letter: Letter) -> str | None:
     return f"{letter.target_arn}: this event queue has no way to it"
+
+
+def _nothing() -> None:
+    """An event whose end could not be written down is delivered again by the next process: at least once."""
 
 
 def no_counts() -> Counter[str]:

@@ -1,6 +1,7 @@
 """Runs functions: the executor behind the local server's Lambda front."""
 
 import asyncio
+from collections.abc import Sequence
 import os
 from pathlib import Path
 import shutil
@@ -18,6 +19,7 @@ from serverless_mlperf.platforms.local.executor_protocol import Resolve, Send
 from serverless_mlperf.platforms.local.faults import FaultBoard
 from serverless_mlperf.platforms.local.isolation import PLAIN, Isolation, sandbox_uid
 from serverless_mlperf.platforms.local.job import Job, Outcome
+from serverless_mlperf.platforms.local.journal.base import Entry, Journal
 from serverless_mlperf.platforms.local.model import FunctionSpec, Invocation, ThrottledError
 from serverless_mlperf.platforms.local.pool import Scheduler
 from serverless_mlperf.platforms.local.runtime import Runtime, prepare_runtime
@@ -36,6 +38,7 @@ class LocalExecutor:
         model: ServiceModel | None = None,
         faults: FaultBoard | None = None,
         isolation: Isolation = PLAIN,
+        journal: Journal | None = None,
     ) -> None:
         model = model or ServiceModel()
         self._uid = sandbox_uid()
@@ -51,7 +54,7 @@ class LocalExecutor:
         self._clock = ScaledClock(model.clock_speed)
         self._concurrency = Concurrency(self._clock.now_s, model.account_concurrency, model.scale_up)
         self._scheduler = Scheduler(workshop, len(cores), self._clock, self._concurrency)
-        self._events = EventQueue(self._scheduler.submit, self._clock, model.seed)
+        self._events = EventQueue(self._scheduler.submit, self._clock, model.seed, journal)
         self._closed = False
 
     @property
@@ -89,6 +92,10 @@ class LocalExecutor:
         request_id = str(uuid.uuid4())
         self._events.accept(spec, request_id, payload, time.time_ns())
         return request_id
+
+    def resume(self, kept: Sequence[Entry]) -> None:
+        """Go on with events that an earlier process accepted."""
+        self._events.resume(kept)
 
     async def retire(self, function_name: str, version: str | None = None) -> None:
         """End all environments of a function or of one version; returns when they are reaped."""

@@ -1,10 +1,11 @@
 """The seam between the front (S3, SQS, Lambda control) and what runs functions."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 from serverless_mlperf.platforms.local.destinations import Letter
+from serverless_mlperf.platforms.local.journal.base import Entry
 from serverless_mlperf.platforms.local.model import FunctionSpec, Invocation
 
 Send = Callable[[Letter], Awaitable[str | None]]
@@ -34,6 +35,9 @@ class Executor(Protocol):
 
     def submit_event(self, spec: FunctionSpec, payload: bytes) -> str:
         """Accept an asynchronous invocation, retried as the spec says; returns its request id."""
+
+    def resume(self, kept: Sequence[Entry]) -> None:
+        """Go on with events that an earlier process accepted; once, when it is connected."""
 
     async def retire(self, function_name: str, version: str | None = None) -> None:
         """End all environments of a function, or of one version, and drop its waiting events."""

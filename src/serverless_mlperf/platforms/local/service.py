@@ -79,15 +79,15 @@ async def _serve(options: ServerOptions, isolation: Isolation) -> None:
     with cache_in_use(), own_folder(PREFIX) as folder:
         folder.chmod(0o755)  # functions run as another user when we are root
         faults = FaultBoard(options.faults)
-        make_executor = partial(LocalExecutor, model=options.model, faults=faults, isolation=isolation)
-        async with (
-            journal_in(options.data) as journal,
-            LocalServer(options.port, folder, make_executor, faults, journal, options.data) as server,
-        ):
-            sys.stdout.write(json.dumps({"port": server.port, "pid": os.getpid()}) + "\n")
-            sys.stdout.flush()
-            server.lost.add_done_callback(lambda _: ended.set())
-            await ended.wait()
+        async with journal_in(options.data) as journal:
+            make_executor = partial(
+                LocalExecutor, model=options.model, faults=faults, isolation=isolation, journal=journal
+            )
+            async with LocalServer(options.port, folder, make_executor, faults, journal, options.data) as server:
+                sys.stdout.write(json.dumps({"port": server.port, "pid": os.getpid()}) + "\n")
+                sys.stdout.flush()
+                server.lost.add_done_callback(lambda _: ended.set())
+                await ended.wait()
         if server.lost.done():
             raise HostError(f"local platform: {server.lost.result()}; start it again")
 

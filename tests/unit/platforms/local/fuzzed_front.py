@@ -13,6 +13,7 @@ import threading
 from typing import Any, Final
 
 from serverless_mlperf.platforms.local.executor_protocol import Resolve, Send
+from serverless_mlperf.platforms.local.journal.base import Entry
 from serverless_mlperf.platforms.local.model import FunctionSpec, Invocation
 from serverless_mlperf.platforms.local.scaled_clock import checked_speed
 
@@ -92,6 +93,9 @@ class IdleExecutor:
     async def invoke(self, spec: FunctionSpec, payload: bytes, *, log_tail: bool = False) -> Invocation:  # noqa: ARG002
         """Echo."""
         return Invocation("id", payload, None, b"log", spec.version)
+
+    def resume(self, kept: Sequence[Entry]) -> None:
+        """No earlier process."""
 
     def submit_event(self, spec: FunctionSpec, payload: bytes) -> str:  # noqa: ARG002
         """Take it."""

@@ -6,8 +6,8 @@ from typing import Any, Final
 from serverless_mlperf.platforms.local.gateway.errors import ApiError, not_implemented
 from serverless_mlperf.platforms.local.gateway.lambda_errors import invalid
 from serverless_mlperf.platforms.local.gateway.lambda_zips import StoredZip, ZipFolder, zip_content
-from serverless_mlperf.platforms.local.gateway.s3_store import ObjectStore, bytes_of
-from serverless_mlperf.platforms.local.journal.base import Body
+from serverless_mlperf.platforms.local.gateway.s3_store import ObjectStore
+from serverless_mlperf.platforms.local.journal.base import Body, bytes_of
 
 MEMBERS: Final = ("ZipFile", "S3Bucket", "S3Key")
 DOWNLOADS: Final = "/_platform/zips/"

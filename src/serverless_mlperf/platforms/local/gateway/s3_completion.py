@@ -12,8 +12,9 @@ from serverless_mlperf.platforms.local.gateway.http import Request
 from serverless_mlperf.platforms.local.gateway.s3_checksums import Checksum
 from serverless_mlperf.platforms.local.gateway.s3_errors import invalid_request, malformed_xml
 from serverless_mlperf.platforms.local.gateway.s3_payload import bad_checksum, checksum_headers, read_payload
-from serverless_mlperf.platforms.local.gateway.s3_store import Content, Part, Row, Upload, bytes_of
+from serverless_mlperf.platforms.local.gateway.s3_store import Content, Part, Row, Upload
 from serverless_mlperf.platforms.local.gateway.s3_xml import parse
+from serverless_mlperf.platforms.local.journal.base import bytes_of
 
 MIN_PART_BYTES: Final = 5 << 20
 """Of every part but the last (AmazonS3/latest/userguide/qfacts)."""

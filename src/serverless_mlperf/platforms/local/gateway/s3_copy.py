@@ -13,10 +13,10 @@ from serverless_mlperf.platforms.local.gateway.s3_conditions import check_copy_s
 from serverless_mlperf.platforms.local.gateway.s3_errors import invalid_argument, invalid_request, no_such_key
 from serverless_mlperf.platforms.local.gateway.s3_headers import PLACE, kept_headers
 from serverless_mlperf.platforms.local.gateway.s3_payload import off_loop
-from serverless_mlperf.platforms.local.gateway.s3_store import Content, ObjectStore, StoredObject, bytes_of
+from serverless_mlperf.platforms.local.gateway.s3_store import Content, ObjectStore, StoredObject
 from serverless_mlperf.platforms.local.gateway.s3_tags import read_header
 from serverless_mlperf.platforms.local.gateway.s3_versions import check_version
-from serverless_mlperf.platforms.local.journal.base import Body
+from serverless_mlperf.platforms.local.journal.base import Body, bytes_of
 from serverless_mlperf.platforms.local.model import ACCOUNT_ID
 
 T = TypeVar("T")

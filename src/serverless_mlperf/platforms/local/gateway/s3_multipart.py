@@ -31,12 +31,11 @@ from serverless_mlperf.platforms.local.gateway.s3_store import (
     Row,
     StoredObject,
     Upload,
-    bytes_of,
 )
 from serverless_mlperf.platforms.local.gateway.s3_tags import read_header
 from serverless_mlperf.platforms.local.gateway.s3_upload_list import about_upload
 from serverless_mlperf.platforms.local.gateway.s3_xml import XML, answer, element, text, timestamp
-from serverless_mlperf.platforms.local.journal.base import Body
+from serverless_mlperf.platforms.local.journal.base import Body, bytes_of
 
 MAX_LISTED: Final = 1000
 MAX_REMEMBERED: Final = 1000

@@ -33,11 +33,11 @@ from serverless_mlperf.platforms.local.gateway.s3_store import (
     ObjectStore,
     Part,
     StoredObject,
-    bytes_of,
 )
 from serverless_mlperf.platforms.local.gateway.s3_tags import MAX_OBJECT_TAGS, read_header, read_tagging, tagging_answer
 from serverless_mlperf.platforms.local.gateway.s3_versions import check_version
 from serverless_mlperf.platforms.local.gateway.s3_xml import answer, element, text, timestamp
+from serverless_mlperf.platforms.local.journal.base import bytes_of
 from serverless_mlperf.platforms.local.journal.bodies import BodyFile
 
 ATTRIBUTES: Final = ("ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize")

@@ -16,8 +16,7 @@ from sortedcontainers import SortedDict
 from serverless_mlperf.platforms.local.gateway.errors import ApiError
 from serverless_mlperf.platforms.local.gateway.s3_checksums import Checksum
 from serverless_mlperf.platforms.local.gateway.s3_errors import no_such_bucket, no_such_key
-from serverless_mlperf.platforms.local.journal.base import Body, Entry, Journal, NoJournal, Placing
-from serverless_mlperf.platforms.local.journal.bodies import BodyFile
+from serverless_mlperf.platforms.local.journal.base import Body, Entry, Journal, NoJournal, Placing, bytes_of
 from serverless_mlperf.platforms.local.model import REGION
 
 SEQUENCERS: Final = 1 << 20
@@ -390,14 +389,6 @@ class ObjectStore:
     def _reserve(self, reserved: int) -> None:
         former, self._reserved = self._reserved, reserved
         self._journal.save(("sequence",), lambda: {"reserved": reserved}, partial(setattr, self, "_reserved", former))
-
-
-def bytes_of(body: Body, start: int = 0, stop: int | None = None) -> bytes:
-    """The bytes of a body's range; blocking when they are in a file.
-
-    Raises FileNotFoundError when it was removed meanwhile, DamagedBodyError.
-    """
-    return body.read(start, stop) if isinstance(body, BodyFile) else body[start:stop]
 
 
 def moment_of(timestamp_s: float) -> datetime:

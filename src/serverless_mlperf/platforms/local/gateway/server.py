@@ -10,6 +10,7 @@ import time
 from typing import Any, Final
 
 from serverless_mlperf.errors import BenchmarkError, HostError
+from serverless_mlperf.platforms.local.event_queue import KIND as EVENTS
 from serverless_mlperf.platforms.local.executor_protocol import Executor
 from serverless_mlperf.platforms.local.faults import FaultBoard
 from serverless_mlperf.platforms.local.gateway.clock_page import CLOCK, clock_page
@@ -30,7 +31,7 @@ from serverless_mlperf.platforms.local.gateway.s3_store import ObjectStore
 from serverless_mlperf.platforms.local.gateway.sqs import SqsApi
 from serverless_mlperf.platforms.local.gateway.stale import give_up_stale
 from serverless_mlperf.platforms.local.gateway.usage_probe import UsageProbe
-from serverless_mlperf.platforms.local.journal.base import Journal, NoJournal, NotKeptError, entries_by_kind
+from serverless_mlperf.platforms.local.journal.base import Entry, Journal, NoJournal, NotKeptError, entries_by_kind
 
 JSON: Final = {"content-type": "application/json"}
 ZIP: Final = {"content-type": "application/zip"}
@@ -64,16 +65,18 @@ class LocalServer:
         """Done, with the reason, when its executor cannot run anything any more."""
         return self._executor.lost
 
-    def _load(self) -> tuple[ObjectStore, LambdaState]:
-        """What an earlier server kept; blocking. Raises InputError when it is damaged."""
+    def _load(self) -> tuple[ObjectStore, LambdaState, list[Entry]]:
+        """What an earlier server kept, events last; blocking. Raises InputError when it is damaged."""
         kept = entries_by_kind(self._journal)
+        self._sqs = SqsApi(self._journal)
+        self._sqs.load(kept)
         store, state = ObjectStore(self._journal), LambdaState(self._zips)
         store.load(kept)
         LambdaRecords(state, self._journal).load(kept)
-        return store, state
+        return store, state, kept.get(EVENTS, [])
 
     async def __aenter__(self) -> "LocalServer":
-        store, state = self._load()
+        store, state, events = self._load()
         try:
             self._listener, self._connections = await serve_http(self._handle, self._wanted_port)
         except OSError as error:
@@ -81,7 +84,6 @@ class LocalServer:
         self.port = self._listener.sockets[0].getsockname()[1]
         url = f"http://127.0.0.1:{self.port}"
         self._executor = self._make_executor(url, self._work_dir)
-        self._sqs = SqsApi()
         self._sqs.base_url = url
         self._lambda = LambdaApi(state, store, self._executor, lambda arn: self._sqs.policy(arn) is not None, self.port)
         self._lambda.resume()
@@ -90,6 +92,7 @@ class LocalServer:
         self._notifier = Notifier(self._lambda.tell, self._sqs.tell, self._guard, self._faults)
         self._s3 = S3Api(store, self._notifier, self._faults)
         self._executor.connect(EventTargets(self._sqs, self._s3, self._lambda.deliver), self._lambda.resolve)
+        self._executor.resume(events)
         self._probing = asyncio.get_running_loop().create_task(self._probe.run())
         self._sweeping = asyncio.get_running_loop().create_task(give_up_stale(self._connections))
         return self

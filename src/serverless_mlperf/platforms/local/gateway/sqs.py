@@ -1,6 +1,6 @@
 """Queues in SQS's JSON protocol: what completion notices and dead letters travel through."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 import json
 import time
@@ -15,7 +15,7 @@ from serverless_mlperf.platforms.local.gateway.sqs_errors import (
     query_code,
     refused,
 )
-from serverless_mlperf.platforms.local.gateway.sqs_message import check_body, read_attributes, size_of
+from serverless_mlperf.platforms.local.gateway.sqs_message import Message, check_body, read_attributes, size_of
 from serverless_mlperf.platforms.local.gateway.sqs_queue import Queue
 from serverless_mlperf.platforms.local.gateway.sqs_requests import (
     MAX_BATCH,
@@ -35,6 +35,7 @@ from serverless_mlperf.platforms.local.gateway.sqs_settings import (
     check_settings,
     redrive_of,
 )
+from serverless_mlperf.platforms.local.journal.base import Entry, Journal, NoJournal
 from serverless_mlperf.platforms.local.model import ACCOUNT_ID
 
 TARGET_PREFIX: Final = "AmazonSQS."
@@ -51,7 +52,8 @@ class SqsApi:
     INTERNAL_ERROR: Final = "InternalFailure"
     """AWS's code for an error of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, journal: Journal | None = None) -> None:
+        self._journal = journal or NoJournal()
         self.queues: dict[str, Queue] = {}
         self.base_url = ""
         self._operations: dict[str, Callable[[Values], Any]] = {
@@ -73,6 +75,18 @@ class SqsApi:
             "ChangeMessageVisibility": lambda v: self._change_one(self._queue(v), v),
             "ChangeMessageVisibilityBatch": partial(self._batch, act=self._change_one),
         }
+
+    def load(self, kept: Mapping[str, list[Entry]]) -> None:
+        """Take what an earlier process kept, by kind; before anything else."""
+        for entry in kept.get("queue", ()):
+            attributes, tags = entry.document["attributes"], entry.document["tags"]
+            queue = Queue(entry.name[1], attributes, self.find, tags, self._journal)
+            queue.created_s, queue.modified_s = entry.document["created_s"], entry.document["modified_s"]
+            queue.redrive = redrive_of(attributes)
+            self.queues[queue.name] = queue
+        for entry in sorted(kept.get("message", ()), key=lambda e: int(e.document["sent_ms"])):
+            _, name, message_id = entry.name
+            self.queues[name].load(Message.from_document(message_id, entry.document))
 
     async def handle(self, request: Request) -> Response:
         """Serve one request."""
@@ -123,9 +137,10 @@ class SqsApi:
         tags = read_tags(values.get("tags") or values.get("Tags") or {})
         queue = self.queues.get(name)
         if queue is None:
-            made = Queue(name, {**DEFAULTS, **given}, self.find, tags)
+            made = Queue(name, {**DEFAULTS, **given}, self.find, tags, self._journal)
             made.redrive = self._redrive(made.attributes)
             self.queues[name] = queue = made
+            self._journal.save(("queue", name), made.as_document, partial(self.queues.pop, name))
         elif any(queue.attributes.get(key) != value for key, value in given.items()):
             text = "A queue already exists with the same name and a different value for attribute "
             raise refused(
@@ -152,7 +167,11 @@ class SqsApi:
         return page
 
     def _delete(self, values: Values) -> None:
-        del self.queues[self._queue(values).name]
+        queue = self._queue(values)
+        del self.queues[queue.name]
+        for message in queue.messages():
+            self._journal.remove(("message", queue.name, message.id), _nothing)
+        self._journal.remove(("queue", queue.name), partial(self.queues.__setitem__, queue.name, queue))
 
     def _attributes(self, values: Values) -> dict[str, dict[str, str]]:
         queue = self._queue(values)
@@ -172,9 +191,12 @@ class SqsApi:
     def _set_attributes(self, values: Values) -> None:
         queue = self._queue(values)
         merged = {**queue.attributes, **check_settings(values["Attributes"])}
-        queue.redrive = self._redrive(merged)
-        queue.attributes = {name: value for name, value in merged.items() if value}
-        queue.modified_s = int(time.time())
+        self._change(
+            queue,
+            redrive=self._redrive(merged),
+            attributes={name: value for name, value in merged.items() if value},
+            modified_s=int(time.time()),
+        )
 
     def _redrive(self, attributes: dict[str, str]) -> Any:
         redrive = redrive_of(attributes)
@@ -185,11 +207,17 @@ class SqsApi:
 
     def _tag(self, values: Values) -> None:
         queue = self._queue(values)
-        queue.tags = read_tags({**queue.tags, **read_tags(values["Tags"])})
+        self._change(queue, tags=read_tags({**queue.tags, **read_tags(values["Tags"])}))
 
     def _untag(self, values: Values) -> None:
         queue, keys = self._queue(values), values["TagKeys"]
-        queue.tags = {key: value for key, value in queue.tags.items() if key not in keys}
+        self._change(queue, tags={key: value for key, value in queue.tags.items() if key not in keys})
+
+    def _change(self, queue: Queue, **fields: Any) -> None:
+        """Give fields of a queue new values."""
+        former = {name: getattr(queue, name) for name in fields}
+        _set_fields(queue, fields)
+        self._journal.save(("queue", queue.name), queue.as_document, partial(_set_fields, queue, former))
 
     # Messages
 
@@ -266,3 +294,12 @@ class SqsApi:
 
     def _url(self, queue: Queue) -> str:
         return f"{self.base_url}/{ACCOUNT_ID}/{queue.name}"
+
+
+def _set_fields(queue: Queue, values: Mapping[str, Any]) -> None:
+    for name, value in values.items():
+        setattr(queue, name, value)
+
+
+def _nothing() -> None:
+    """The messages of a queue come back with it."""

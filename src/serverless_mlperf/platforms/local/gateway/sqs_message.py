@@ -41,6 +41,12 @@ class Attribute:
             return {"DataType": self.data_type, "BinaryValue": base64.b64encode(self.value).decode()}
         return {"DataType": self.data_type, "StringValue": self.value}
 
+    @classmethod
+    def from_json(cls, value: Mapping[str, str]) -> "Attribute":
+        """The inverse."""
+        binary = value.get("BinaryValue")
+        return cls(value["DataType"], value["StringValue"] if binary is None else base64.b64decode(binary))
+
 
 Attributes = Mapping[str, Attribute]
 
@@ -60,6 +66,24 @@ class Message:
     first_received_ms: int = 0
     dead_from: str = ""
     """ARN of the queue whose dead letter it is."""
+    delay_s: float = 0.0
+    """It was sent to be visible so much later."""
+
+    def as_document(self) -> dict[str, Any]:
+        """As it is kept, without its id: whether and how often it was received is not."""
+        document = {"body": self.body, "sent_ms": self.sent_ms, "dead_from": self.dead_from, "delay_s": self.delay_s}
+        for name, attributes in (("attributes", self.attributes), ("system_attributes", self.system_attributes)):
+            document[name] = {key: attribute.as_json() for key, attribute in attributes.items()}
+        return document
+
+    @classmethod
+    def from_document(cls, message_id: str, document: Mapping[str, Any]) -> "Message":
+        """The message that was kept."""
+        read = {
+            name: {key: Attribute.from_json(value) for key, value in document[name].items()}
+            for name in ("attributes", "system_attributes")
+        }
+        return cls(message_id, **{**document, **read})
 
     def sent_json(self) -> dict[str, str]:
         """As SendMessage answers."""

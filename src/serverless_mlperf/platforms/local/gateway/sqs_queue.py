@@ -3,14 +3,16 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from heapq import heapify, heappop, heappush
 from itertools import count
 import time
-from typing import Final
+from typing import Any, Final
 import uuid
 
 from serverless_mlperf.platforms.local.gateway.sqs_message import Attributes, Message
 from serverless_mlperf.platforms.local.gateway.sqs_settings import Redrive
+from serverless_mlperf.platforms.local.journal.base import Journal, NoJournal
 from serverless_mlperf.platforms.local.model import ACCOUNT_ID, REGION
 
 _STALE_KEPT: Final = 256
@@ -24,8 +26,14 @@ class Queue:
     """
 
     def __init__(
-        self, name: str, attributes: dict[str, str], find: "Callable[[str], Queue | None]", tags: dict[str, str]
+        self,
+        name: str,
+        attributes: dict[str, str],
+        find: "Callable[[str], Queue | None]",
+        tags: dict[str, str],
+        journal: Journal | None = None,
     ) -> None:
+        self._journal = journal or NoJournal()
         self.name, self.attributes, self.tags = name, attributes, tags
         self.created_s = self.modified_s = int(time.time())
         self.ready: deque[Message] = deque()
@@ -58,13 +66,24 @@ class Queue:
     ) -> Message:
         """Add a message and wake one receiver."""
         now_ms = time.time_ns() // 1_000_000
-        message = Message(str(uuid.uuid4()), body, now_ms, attributes or {}, system_attributes or {})
-        if delay_s > 0:
-            self.delayed_count += 1
-            self._hide(message, delay_s)
-        else:
-            self.add(message)
+        message = Message(str(uuid.uuid4()), body, now_ms, attributes or {}, system_attributes or {}, delay_s=delay_s)
+        self._keep(message)
+        self._take(message, delay_s)
         return message
+
+    def load(self, message: Message) -> None:
+        """Take a message that an earlier process kept."""
+        self._take(message, message.sent_ms / 1000 + message.delay_s - time.time() if message.delay_s else 0.0)
+
+    def messages(self) -> list[Message]:
+        """All messages, in whatever state."""
+        delayed = [entry[3] for entry in self._later if not entry[2] and self._holds(entry[0], *entry[2:])]
+        return [*self.ready, *self.in_flight.values(), *delayed]
+
+    def as_document(self) -> dict[str, Any]:
+        """As it is kept, without its name and messages."""
+        names = ("attributes", "tags", "created_s", "modified_s")
+        return {name: getattr(self, name) for name in names}
 
     def add(self, message: Message) -> None:
         """Take a message that exists: a new one, or the dead letter of another queue."""
@@ -94,10 +113,12 @@ class Queue:
     def delete(self, receipt: str) -> None:
         """Remove what was last received under a handle, also when its visibility timeout has passed."""
         self.refresh()
-        if self.in_flight.pop(receipt, None):
+        if message := self.in_flight.pop(receipt, None):
             self._leave_stale()
-        elif returned := self._returned.pop(receipt, None):
-            self.ready.remove(returned)
+        elif message := self._returned.pop(receipt, None):
+            self.ready.remove(message)
+        if message is not None:
+            self._forget(message, partial(self._bring_back, message))
 
     def change_visibility(self, receipt: str, visibility_s: float) -> bool:
         """Hide a message in flight for so long from now; whether it is in flight."""
@@ -112,6 +133,8 @@ class Queue:
 
     def purge(self) -> None:
         """Remove all."""
+        for message in self.messages():
+            self._forget(message, partial(self._bring_back, message))
         self.ready.clear()
         self.in_flight.clear()
         self._returned.clear()
@@ -134,7 +157,9 @@ class Queue:
             self.add(message)
         oldest_ms = time.time_ns() // 1_000_000 - 1000 * int(self.attributes["MessageRetentionPeriod"])
         while self.ready and self.ready[0].sent_ms < oldest_ms:
-            self._returned.pop(self.ready.popleft().receipt, None)
+            expired = self.ready.popleft()
+            self._returned.pop(expired.receipt, None)
+            self._forget(expired, _nothing)
 
     async def wait(self, wait_s: float) -> None:
         """Return when a message may be there, or after `wait_s`."""
@@ -179,9 +204,47 @@ class Queue:
         target = self._find(self.redrive.target_arn)
         if target is None:
             return False  # the queue for dead letters is gone: as on AWS the message stays
-        message.dead_from, message.receipt = self.arn, ""
-        target.add(message)
+        target.bury(message, self)
+        self._forget(message, partial(self._bring_back, message))
         return True
+
+    def bury(self, message: Message, source: "Queue") -> None:
+        """Take the dead letter of another queue."""
+        message.dead_from, message.receipt, message.delay_s = source.arn, "", 0.0
+        self._keep(message)
+        self.add(message)
+
+    def _take(self, message: Message, delay_s: float) -> None:
+        if delay_s > 0:
+            self.delayed_count += 1
+            self._hide(message, delay_s)
+        else:
+            self.add(message)
+
+    # What is kept
+
+    def _keep(self, message: Message) -> None:
+        name = ("message", self.name, message.id)
+        self._journal.save(name, message.as_document, partial(self._take_back, message))
+
+    def _forget(self, message: Message, undo: Callable[[], object]) -> None:
+        self._journal.remove(("message", self.name, message.id), undo)
+
+    def _take_back(self, message: Message) -> None:
+        """Undo its sending; somebody may have received it since, and has not been answered."""
+        if self.in_flight.pop(message.receipt, None) or message not in self.ready:
+            self.delayed_count -= not message.receipt
+            message.visible_at_s = -1.0
+            self._leave_stale()
+            return
+        self.ready.remove(message)
+        self._returned.pop(message.receipt, None)
+
+    def _bring_back(self, message: Message) -> None:
+        """Undo its removal; its last receipt handle can delete it."""
+        if message.receipt:
+            self._returned[message.receipt] = message
+        self.add(message)
 
     def _wake(self) -> None:
         while self._waiters:
@@ -189,3 +252,7 @@ class Queue:
             if not waiter.done():
                 waiter.set_result(None)
                 return
+
+
+def _nothing() -> None:
+    """What has expired expires again."""

@@ -26,6 +26,14 @@ class Entry:
     body: Body
 
 
+def bytes_of(body: Body, start: int = 0, stop: int | None = None) -> bytes:
+    """The bytes of a body's range; blocking when they are in a file.
+
+    Raises FileNotFoundError when it was removed meanwhile, DamagedBodyError.
+    """
+    return body.read(start, stop) if isinstance(body, BodyFile) else body[start:stop]
+
+
 def entries_by_kind(journal: "Journal") -> dict[str, list[Entry]]:
     """What is kept, by the first word of its name."""
     found: dict[str, list[Entry]] = {}
