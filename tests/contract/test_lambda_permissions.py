@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from botocore.exceptions import ClientError
-from lambda_deployment import deploy, zipped
+from lambda_deployment import COMMON, deploy, zipped
 import pytest
 
 from local_server import client, queue_policy, raw, refusal
@@ -132,3 +132,30 @@ def test_removed_permission_stops_events(functions: Any, s3_url: str, s3: Any, b
     functions.remove_permission(FunctionName="guarded", StatementId="soon-gone")
     s3.put_object(Bucket=bucket, Key="untold")
     assert counts() == (accepted + 1, refused + 1)
+
+
+WRITER = """
+import os, urllib.request
+def handler(event, context):
+    bucket = event["Records"][0]["s3"]["bucket"]["name"]
+    url = f"{os.environ['AWS_ENDPOINT_URL']}/{bucket}/output"
+    urllib.request.urlopen(urllib.request.Request(url, b"done", method="PUT"))
+"""
+
+
+def test_event_reaches_a_function_that_was_pending(functions: Any, s3: Any, bucket: str) -> None:
+    """An object put right after the function was created is told to it once it can serve."""
+    arn = functions.create_function(FunctionName=bucket, Code={"ZipFile": zipped(WRITER)}, **COMMON)["FunctionArn"]
+    functions.add_permission(
+        FunctionName=bucket, StatementId="s", Action="lambda:InvokeFunction", Principal="s3.amazonaws.com"
+    )
+    rule = {
+        "LambdaFunctionArn": arn, "Events": ["s3:ObjectCreated:*"],
+        "Filter": {"Key": {"FilterRules": [{"Name": "prefix", "Value": "input/"}]}},
+    }  # fmt: skip
+    s3.put_bucket_notification_configuration(
+        Bucket=bucket, NotificationConfiguration={"LambdaFunctionConfigurations": [rule]}
+    )
+    s3.put_object(Bucket=bucket, Key="input/early")
+    s3.get_waiter("object_exists").wait(Bucket=bucket, Key="output", WaiterConfig={"Delay": 0.1, "MaxAttempts": 600})
+    functions.delete_function(FunctionName=bucket)
