@@ -1,6 +1,8 @@
 """The staircase of a fixed 17.4 ms job over eleven memory sizes, held against the medians measured on Lambda.
 
-    python bench/staircase.py [rounds]
+    python bench/staircase.py [rounds] [controller ...]
+
+Each controller in turn, sigstop unless named; 70 rounds of one take about a minute.
 
 The job spins until its own CPU clock has advanced by 17.4 ms. A round invokes it once at every size; only rounds count
 in which the job at 1,769 MB, which is never held, took 17.4 ms within 3 %: this host gave its CPU.
@@ -27,6 +29,7 @@ from serverless_mlperf.calibration import calibrate
 from serverless_mlperf.cpu_model import PERIOD_NS
 from serverless_mlperf.platforms.local.executor import LocalExecutor
 from serverless_mlperf.platforms.local.model import FunctionSpec
+from serverless_mlperf.platforms.local.restraint import DEFAULT, usable
 
 HANDLER = """
 import time
@@ -82,11 +85,11 @@ class Client:
         return self._next_ns + max(0, -(-late_ns // PERIOD_NS)) * PERIOD_NS
 
 
-async def measure(rounds: int) -> tuple[list[dict[int, float]], int, float]:
+async def measure(controller: str, rounds: int) -> tuple[list[dict[int, float]], int, float]:
     """Rounds that count, how many did not, and the controller's share of a core."""
     with tempfile.TemporaryDirectory() as scratch:
         folder, generator = Path(scratch), random.Random(1)  # noqa: S311 - reproducible, not secret
-        executor = LocalExecutor("http://127.0.0.1:9", folder)
+        executor = LocalExecutor("http://127.0.0.1:9", folder, controller=controller)
         try:
             specs = {size: replace(function(folder, size, f"job{size}", HANDLER), timeout_s=30) for size in LAMBDA_MS}
             clients = {size: Client(executor, spec, generator) for size, spec in specs.items()}
@@ -115,9 +118,12 @@ async def collect(
     return good, rejected, used_ns / 1e9 / (time.monotonic() - begun)
 
 
-def report(good: list[dict[int, float]], rejected: int, controller_share: float, delivered: str) -> None:
+def report(
+    controller: str, good: list[dict[int, float]], rejected: int, controller_share: float, delivered: str
+) -> None:
     """Print the table of one controller."""
-    print(f"{len(good)} rounds, {rejected} rejected; {delivered}; controller {controller_share:.2%} of a core")
+    cost = f"controller {controller_share:.2%} of a core"
+    print(f"{controller}: {len(good)} rounds, {rejected} rejected; {delivered}; {cost}")
     errors = []
     for size, lambda_ms in LAMBDA_MS.items():
         times = sorted(found[size] for found in good)
@@ -132,13 +138,15 @@ def report(good: list[dict[int, float]], rejected: int, controller_share: float,
 def main() -> None:
     """Measure and print."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 70
-    before = calibrate()
-    good, rejected, controller_share = asyncio.run(measure(rounds))
-    after = calibrate()
-    delivered = f"host {min(before.delivered_vcpu, after.delivered_vcpu):.2f} of {before.cores} cores"
-    if not good:
-        raise SystemExit(f"no round counts, {rejected} rejected: {delivered}; try again when it is quiet")
-    report(good, rejected, controller_share, delivered)
+    for controller in sys.argv[2:] or [DEFAULT]:
+        before = calibrate()
+        good, rejected, controller_share = asyncio.run(measure(usable(controller), rounds))
+        after = calibrate()
+        delivered = f"host {min(before.delivered_vcpu, after.delivered_vcpu):.2f} of {before.cores} cores"
+        if good:
+            report(controller, good, rejected, controller_share, delivered)
+        else:
+            print(f"{controller}: no round counts, {rejected} rejected: {delivered}; try again when it is quiet")
 
 
 if __name__ == "__main__":

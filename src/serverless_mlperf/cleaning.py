@@ -21,6 +21,7 @@ from serverless_mlperf.cache import EXPERIMENT_LOCK, SECTIONS, TAG, cache_dir, c
 from serverless_mlperf.errors import HostError
 from serverless_mlperf.host import host_lock
 from serverless_mlperf.owner import PREFIX, is_leftover, owner_of
+from serverless_mlperf.platforms.local import cgroup
 
 END_DEADLINE_S: Final = 5
 _PROC: Final = Path("/proc")
@@ -81,14 +82,16 @@ def clean(*, cache: bool, leftovers: bool, dry_run: bool, say: Say) -> None:
     stale = _lock_note() if leftovers else ""
     with host_lock(), cache_in_use(alone=True) if cache else nullcontext():
         orphans = list(find_orphans()) if leftovers else []
+        groups = list(cgroup.find_leftovers()) if leftovers else []
         remains = [*(find_leftovers(skip_cache=cache) if leftovers else ()), *(find_caches() if cache else ())]
         if stale:
             say(f"cleared {cache_dir() / EXPERIMENT_LOCK}: process {stale} is gone")
         _end(orphans, dry_run, say)
+        _remove_groups(groups, dry_run, say)
         _remove(remains, dry_run, say)
         for line in _left_alone(cache, leftovers):
             say(f"left alone: {line}")
-        if not orphans and not remains and not stale:
+        if not orphans and not groups and not remains and not stale:
             say("nothing to remove")
 
 
@@ -158,6 +161,12 @@ def _remove(remains: list[Remains], dry_run: bool, say: Say) -> None:
         total += size
     if len(remains) > 1:
         say(f"in all {total / 2**20:.1f} MiB")
+
+
+def _remove_groups(groups: list[Path], dry_run: bool, say: Say) -> None:
+    for group in groups:
+        done = dry_run or cgroup.clear(group)
+        say(f"{'would remove' if dry_run else 'removed' if done else 'emptied, to be removed the next time:'} {group}")
 
 
 def _left_alone(cache: bool, leftovers: bool) -> Iterator[str]:

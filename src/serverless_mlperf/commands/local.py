@@ -18,6 +18,9 @@ def local_serve(
         str,
         typer.Option(help="How environments are kept apart: bubblewrap, plain; auto: the stronger that works."),
     ] = "auto",
+    controller: Annotated[
+        str, typer.Option(help="What holds functions to their CPU share: sigstop, cgroup-v1, cgroup-v2 or auto.")
+    ] = "sigstop",
     faults: Annotated[
         str | None, typer.Option(help="Faults on demand from the start, e.g. lose=0.01,s3-error=0.01,seed=7.")
     ] = None,
@@ -41,6 +44,7 @@ def local_serve(
     options = ServerOptions(
         port=port,
         isolation=isolation,
+        controller=controller,
         faults=FaultSettings.from_text(faults) if faults else None,
         data=data,
         clock_speed=clock_speed,

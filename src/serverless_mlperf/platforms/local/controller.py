@@ -1,19 +1,17 @@
-"""The controller process: starts environments, throttles, freezes, ends and reaps them.
+"""The controller process: starts environments, restrains, freezes, ends and reaps them.
 
 Standard library only. It is the parent of every environment and the only one that sends them signals, so that
 STOP and CONT have one owner and no signal ever goes to a recycled pid. It lives exactly as long as its server: when
 the command socket closes, it kills what is left; when it is killed itself, the kernel kills its children
-(parent-death signal).
+(parent-death signal). What a function's processes leave behind becomes its child as well (subreaper).
 
-Commands and events are JSON arrays, one per message of a SOCK_SEQPACKET socket:
+Arguments: the socket's descriptor, one of restraint.CONTROLLERS, the server's mark. Commands and events are JSON
+arrays, one per message of a SOCK_SEQPACKET socket:
 
     ["spawn", id, launch] + stdout's fd     -> ["started", id, pid] | ["failed", id, why]
     ["throttle", id]  end of the free init phase
     ["freeze", id]  ["thaw", id]            -> ["frozen", id, cpu_ns]
     ["kill", id, reason]                    -> ["ended", id, status, reason, cpu_ns, max_rss_kib]
-
-Under bubblewrap an environment is three processes in one group: bubblewrap, the namespace's first process, the
-handler's. Signals go to the group, clocks and memory are the handler's, and it has ended when all three have.
 """
 
 from collections.abc import Callable
@@ -28,166 +26,80 @@ import sys
 import time
 from typing import Any, Final
 
-from serverless_mlperf.cpu_model import PERIOD_NS, Budget, stagger_ns
-from serverless_mlperf.platforms.local.handler_process import inside_of
+from serverless_mlperf.platforms.local.processes import children_of
+from serverless_mlperf.platforms.local.restraint import Controls, Restraint, open_controls
 
 MESSAGE_BYTES: Final = 1 << 17
 MEMORY_CHECK_NS: Final = 100_000_000
-_PAGE_BYTES: Final = resource.getpagesize()
-_PR_SET_PDEATHSIG, _PR_SET_TIMERSLACK, _PR_SET_NO_NEW_PRIVS = 1, 29, 38
+CLOSE_AGAIN_NS: Final = 2_000_000
+"""What is killed dies soon, but not at once."""
+_PR_SET_PDEATHSIG, _PR_SET_TIMERSLACK, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 29, 36, 38
 _DEFAULT_TIMERSLACK_NS: Final = 50_000
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 
 
 class Environment:
-    """One child process and what holds it back."""
+    """One child process and its restraint."""
 
-    def __init__(self, slot: int, pid: int, launch: dict[str, Any]) -> None:
-        self.slot, self.pid = slot, pid
+    def __init__(self, number: int, pid: int, launch: dict[str, Any], restraint: Restraint) -> None:
+        self.number, self.pid, self.restraint = number, pid, restraint
         self.pidfd = os.pidfd_open(pid)
-        self.wrapped: bool = launch["wrapped"]
-        self.init_fd: int | None = None
-        """Under bubblewrap, what tells the end of all processes inside."""
-        self.exit: tuple[int, int | None, int] | None = None
-        """Status, CPU time and largest resident set in KiB, once it is reaped."""
-        self._handler: int | None = None
-        self._statm: int | None = None
-        self._peak_bytes = 0
-        if not self.wrapped:
-            self._watch(pid)
-        self.memory_bytes: int = launch["memory_bytes"]
-        cores = len(launch["cores"])
-        self.budget = Budget(int(launch["share"] * PERIOD_NS), cores, stagger_ns(slot))
-        self.free = True
-        """In its init phase, which Lambda does not throttle."""
+        self.wrapped: bool = launch.get("wrapped", False)
         self.frozen = False
-        self.stopped = False
-        self.due_ns: int | None = None
         self.reason: str | None = None
+        self.status: int | None = None
+        """Of the first process, once it is reaped."""
+        self._used_ns = self._peak_kib = 0
+        restraint.watch(pid)
         if launch["throttled"]:
-            self.end_free_phase()
-
-    def cpu_ns(self) -> int:
-        """CPU clock of the whole process; see clock_getcpuclockid(3) for the id."""
-        handler = self.handler()
-        if handler is None:
-            return 0
-        try:
-            return time.clock_gettime_ns((~handler << 3) | 2)
-        except OSError:
-            return 0  # it has just ended: its exit is about to be read
-
-    def handler(self) -> int | None:
-        """Process id of the handler; None as long as bubblewrap has not started it."""
-        if self._handler is None and self.exit is None and (inside := inside_of(self.pid)):
-            try:
-                self.init_fd = os.pidfd_open(inside.init)
-                self._watch(inside.handler)
-            except (ProcessLookupError, FileNotFoundError):
-                return None  # it has just ended
-        return self._handler
-
-    def _watch(self, handler: int) -> None:
-        self._statm = os.open(f"/proc/{handler}/statm", os.O_RDONLY)
-        self._handler = handler
-
-    def end_free_phase(self) -> None:
-        """From now on the share holds."""
-        self.free = False
-        self.due_ns = None if self.budget.unlimited else self.budget.begin(time.monotonic_ns(), self.cpu_ns())
+            restraint.throttle()
 
     def freeze(self) -> None:
         """Stand still between two invocations."""
-        self.frozen, self.due_ns = True, None
-        self._hold()
-        if not (self.free or self.budget.unlimited):
-            self.budget.pause(time.monotonic_ns(), self.cpu_ns())
+        self.frozen = True
+        self.restraint.freeze()
 
     def thaw(self) -> None:
-        """Go on, as far as the budget allows."""
+        """Go on, as far as the share allows."""
         self.frozen = False
-        if self.free or self.budget.unlimited:
-            self._release()
-        else:
-            self.step(time.monotonic_ns())
-
-    def step(self, now_ns: int) -> None:
-        """Let it run or hold it, by its budget."""
-        if self.frozen or self.free or self.budget.unlimited or self.reason:
-            self.due_ns = None
-            return
-        self.due_ns = self.budget.step(now_ns, self.cpu_ns())
-        if self.budget.runs:
-            self._release()
-        else:
-            self._hold()
+        self.restraint.thaw()
 
     def kill(self, reason: str) -> None:
-        """End the process and its group; a stopped one is continued as well."""
-        if not self.reason and self.wrapped:
-            self.resident_bytes()  # the last look at its memory
-        self.reason, self.due_ns = self.reason or reason, None
-        self._signal(signal.SIGKILL)
-        self._signal(signal.SIGCONT)
-
-    def resident_bytes(self) -> int:
-        """Resident set; 0 when the process is gone."""
-        if self.handler() is None or self._statm is None:
-            return 0
-        try:
-            resident = int(os.pread(self._statm, 128, 0).split()[1]) * _PAGE_BYTES
-        except (ProcessLookupError, IndexError):
-            return 0
-        self._peak_bytes = max(self._peak_bytes, resident)
-        return resident
+        """End all its processes."""
+        self.reason = self.reason or reason
+        if self.status is None:
+            self.restraint.kill()
 
     def reap(self) -> None:
-        """Read how it ended; what it left running in its group goes first: the group's number is free afterwards."""
+        """Read how its first process ended; what it has left running goes with it."""
+        if self.reason is None and self.restraint.out_of_memory():
+            self.reason = "memory"
         self.kill("exit")
         _, status, usage = os.wait4(self.pid, 0)
-        code = os.waitstatus_to_exitcode(status)
-        if self.wrapped:
-            self.exit = (_unwrapped(code), None, self._peak_bytes // 1024)
-        else:
-            self.exit = (code, int((usage.ru_utime + usage.ru_stime) * 1e9), usage.ru_maxrss)
+        self.status = os.waitstatus_to_exitcode(status)
+        cpu_ns, peak_kib = self.restraint.usage()
+        self._used_ns = max(cpu_ns, int((usage.ru_utime + usage.ru_stime) * 1e9))
+        self._peak_kib = max(peak_kib, 0 if self.wrapped else usage.ru_maxrss)
 
-    def close(self) -> None:
-        """Give back its descriptors."""
-        for descriptor in (self.pidfd, self.init_fd, self._statm):
-            if descriptor is not None:
-                os.close(descriptor)
-
-    def _hold(self) -> None:
-        if not self.stopped:
-            self.stopped = True
-            self._signal(signal.SIGSTOP)
-
-    def _release(self) -> None:
-        if self.stopped:
-            self.stopped = False
-            self._signal(signal.SIGCONT)
-
-    def _signal(self, number: int) -> None:
-        if self.exit is not None:
-            return
-        # The child is not reaped yet, so neither its pid nor its group can be someone else's.
-        try:
-            os.killpg(self.pid, number)
-        except ProcessLookupError:
-            return
+    def account(self) -> tuple[int, str | None, int, int]:
+        """Status, reason, CPU time in ns, largest memory in KiB; after the reaping."""
+        status = self.status or 0
+        return _unwrapped(status) if self.wrapped else status, self.reason, self._used_ns, self._peak_kib
 
 
 class Controller:
     """The loop over all environments: commands, exits, due steps."""
 
-    def __init__(self, commands: socket.socket) -> None:
+    def __init__(self, commands: socket.socket, controls: Controls) -> None:
         self._commands = commands
         self._command_fd = commands.fileno()
+        self._controls = controls
         self._environments: dict[int, Environment] = {}
         self._by_pidfd: dict[int, int] = {}
+        self._closing: dict[int, Environment] = {}
         self._memory_due_ns = 0
         self._verbs: dict[str, Callable[[int, Any], None]] = {
-            "throttle": lambda key, _: self._environments[key].end_free_phase(),
+            "throttle": lambda key, _: self._environments[key].restraint.throttle(),
             "freeze": lambda key, _: self._freeze(key),
             "thaw": lambda key, _: self._environments[key].thaw(),
             "kill": lambda key, reason: self._environments[key].kill(reason),
@@ -201,9 +113,10 @@ class Controller:
         finally:
             for environment in self._environments.values():
                 environment.kill("server gone")
-            for environment in self._environments.values():
-                if environment.exit is None:
-                    os.waitpid(environment.pid, 0)
+            _wait_for_all()
+            for environment in (*self._environments.values(), *self._closing.values()):
+                environment.restraint.close()
+            self._controls.close()
 
     def _turn(self) -> bool:
         readable, _, _ = select.select([self._command_fd, *self._by_pidfd], [], [], self._sleep_s())
@@ -214,17 +127,23 @@ class Controller:
                 return False
         now_ns = time.monotonic_ns()
         for environment in self._environments.values():
-            if environment.due_ns is not None and environment.due_ns <= now_ns:
-                environment.step(now_ns)
+            due_ns = environment.restraint.due_ns
+            if due_ns is not None and due_ns <= now_ns:
+                environment.restraint.step(now_ns)
+        if self._closing:
+            self._close()
         if now_ns >= self._memory_due_ns:
-            self._check_memory(now_ns)
+            self._look(now_ns)
         return True
 
     def _sleep_s(self) -> float | None:
-        moments = [e.due_ns for e in self._environments.values() if e.due_ns is not None]
+        moments = [e.restraint.due_ns for e in self._environments.values() if e.restraint.due_ns is not None]
         if any(not e.frozen for e in self._environments.values()):
             moments.append(self._memory_due_ns)
-        return max(0, min(moments) - time.monotonic_ns()) / 1e9 if moments else None
+        now_ns = time.monotonic_ns()
+        if self._closing:
+            moments.append(now_ns + CLOSE_AGAIN_NS)
+        return max(0, min(moments) - now_ns) / 1e9 if moments else None
 
     def _command(self) -> bool:
         try:
@@ -241,50 +160,70 @@ class Controller:
         return True
 
     def _spawn(self, key: int, launch: dict[str, Any], stdout: int) -> None:
-        taken = {e.slot for e in self._environments.values()}
-        slot = next(n for n in range(len(taken) + 1) if n not in taken)
+        taken = {e.number for e in (*self._environments.values(), *self._closing.values())}
+        number = next(n for n in range(len(taken) + 1) if n not in taken)
         try:
-            pid = _start(launch, stdout)
+            restraint = self._controls.restrain(number, launch)
+            pid = _start(launch, stdout, restraint)
         except OSError as error:
             self._tell("failed", key, str(error))
             return
         finally:
             os.close(stdout)
-        environment = self._environments[key] = Environment(slot, pid, launch)
+        environment = self._environments[key] = Environment(number, pid, launch, restraint)
         self._by_pidfd[environment.pidfd] = key
         self._tell("started", key, pid)
 
     def _freeze(self, key: int) -> None:
         self._environments[key].freeze()
-        self._tell("frozen", key, self._environments[key].cpu_ns())
+        self._tell("frozen", key, self._environments[key].restraint.usage()[0])
 
     def _reap(self, key: int) -> None:
-        environment = self._environments[key]
-        if environment.exit is None:
-            del self._by_pidfd[environment.pidfd]
-            environment.reap()
-            if environment.init_fd is not None:
-                # They die with bubblewrap, but each in its own time.
-                self._by_pidfd[environment.init_fd] = key
-                return
-        else:
-            self._by_pidfd = {fd: owner for fd, owner in self._by_pidfd.items() if owner != key}
-        del self._environments[key]
-        environment.close()
-        code, cpu_ns, max_rss_kib = environment.exit or (-1, None, 0)
-        self._tell("ended", key, code, environment.reason, cpu_ns, max_rss_kib)
+        environment = self._closing[key] = self._environments.pop(key)
+        del self._by_pidfd[environment.pidfd]
+        environment.reap()
+        os.close(environment.pidfd)
+        self._close()
 
-    def _check_memory(self, now_ns: int) -> None:
+    def _close(self) -> None:
+        """Tell the end of those of which nothing is left."""
+        self._reap_strays()
+        for key, environment in list(self._closing.items()):
+            if environment.restraint.close():
+                del self._closing[key]
+                self._tell("ended", key, *environment.account())
+
+    def _look(self, now_ns: int) -> None:
         for environment in self._environments.values():
-            if not environment.frozen and environment.resident_bytes() > environment.memory_bytes:
+            if environment.reason is None and environment.restraint.out_of_memory():
                 environment.kill("memory")
+        self._reap_strays()
         self._memory_due_ns = now_ns + MEMORY_CHECK_NS
+
+    def _reap_strays(self) -> None:
+        """Children that are nobody's first process: reap the dead, give the living to their environment."""
+        first = {environment.pid: environment for environment in self._environments.values()}
+        for pid in list(children_of(os.getpid())):
+            if pid not in first and os.waitpid(pid, os.WNOHANG)[0] == 0:
+                self._settle(pid)
+
+    def _settle(self, pid: int) -> None:
+        if not any(each.restraint.owns(pid) for each in (*self._environments.values(), *self._closing.values())):
+            os.kill(pid, signal.SIGKILL)  # its environment has ended
 
     def _tell(self, *event: object) -> None:
         try:
             self._commands.send(json.dumps(event).encode())
         except (BrokenPipeError, ConnectionResetError):
             return  # the server is gone: the next read says so
+
+
+def _wait_for_all() -> None:
+    """Reap every child, what the functions' processes have left as well."""
+    while children := list(children_of(os.getpid())):
+        for pid in children:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
 
 
 def _unwrapped(status: int) -> int:
@@ -295,12 +234,14 @@ def _unwrapped(status: int) -> int:
     return 128 - status if 128 < status < 128 + signal.NSIG else status
 
 
-def _start(launch: dict[str, Any], stdout: int) -> int:
+def _start(launch: dict[str, Any], stdout: int, restraint: Restraint) -> int:
     parent = os.getpid()
     pid = os.fork()
     if pid:
         return pid
     try:
+        _die_with_parent()  # it may be frozen before it gets any further
+        restraint.enter()
         _become(launch, stdout, parent)
     except OSError as error:
         os.write(2, f"environment could not be started: {error}\n".encode())
@@ -326,13 +267,16 @@ def _become(launch: dict[str, Any], stdout: int, parent: int) -> None:
         os.setgroups([])
         os.setgid(launch["uid"])
         os.setuid(launch["uid"])
-    # After the change of uid, which would clear it (prctl(2)).
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    _die_with_parent()  # again: the change of uid has cleared it (prctl(2))
     _LIBC.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     if os.getppid() != parent:
         return
     os.chdir(launch["cwd"])
     os.execve(launch["argv"][0], launch["argv"], launch["env"])  # noqa: S606 - no shell is what we want
+
+
+def _die_with_parent() -> None:
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _give_way(nice: int) -> None:
@@ -357,18 +301,23 @@ def _go_first() -> None:
     """
     _LIBC.prctl(_PR_SET_TIMERSLACK, 1)
     try:
-        # Before the server, which is at 1 (service.py); environments start without it.
+        # Before the server, which is at 1 (priority.py); environments start without it.
         os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(2))
     except PermissionError:
         return  # it works without, less exactly when the host is busy
 
 
 def main() -> None:
-    """Serve the socket whose descriptor is the first argument."""
+    """Serve as the arguments say."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's business
     commands = socket.socket(fileno=int(sys.argv[1]))
+    _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     _go_first()
-    Controller(commands).run()
+    try:
+        controls = open_controls(sys.argv[2], sys.argv[3])
+    except OSError as error:
+        sys.exit(f"controller {sys.argv[2]}: {error}")
+    Controller(commands, controls).run()
 
 
 if __name__ == "__main__":

@@ -16,10 +16,14 @@ from typing import Any, Final
 
 import serverless_mlperf
 from serverless_mlperf.errors import HostError, PlatformError
+from serverless_mlperf.owner import this_process
+from serverless_mlperf.platforms.local.cgroup import clear_server
+from serverless_mlperf.platforms.local.restraint import DEFAULT
 
 _MODULE: Final = "serverless_mlperf.platforms.local.controller"
 _MESSAGE_BYTES: Final = 1 << 16
 _STOP_DEADLINE_S: Final = 5
+_CLEAR_AGAIN_S: Final = 0.02
 BELOW_SERVER: Final = 10
 """Steps of nice by which environments give way to the server: weight 110 against 1024 (kernel/sched/core.c)."""
 
@@ -71,14 +75,16 @@ class ControllerClient:
     Without its controller there are no environments: when it ends unasked, `lost` says how.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, kind: str = DEFAULT) -> None:
         self._loop = asyncio.get_running_loop()
+        self.kind = kind
+        """One of restraint.CONTROLLERS."""
         self.lost: asyncio.Future[str] = self._loop.create_future()
         self._telling: asyncio.Future[None] | None = None
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._socket.setblocking(False)
         with theirs:
-            self._process = _start_process(theirs)
+            self._process = _start_process(theirs, kind)
         self._children: dict[int, Child] = {}
         self._unsent: deque[bytes] = deque()
         self._keys = 0
@@ -89,6 +95,9 @@ class ControllerClient:
             "ended": self._on_ended,
         }
         self._loop.add_reader(self._socket, self._read)
+        # A child that is frozen on its way into an environment keeps the controller's end of the socket open.
+        self._pidfd = os.pidfd_open(self._process.pid)
+        self._loop.add_reader(self._pidfd, self._on_end)
 
     @property
     def pid(self) -> int:
@@ -131,7 +140,7 @@ class ControllerClient:
 
     async def close(self) -> None:
         """End the controller and with it every environment."""
-        self._loop.remove_reader(self._socket)
+        self._unwatch()
         self._loop.remove_writer(self._socket)
         self._socket.close()
         try:
@@ -139,6 +148,7 @@ class ControllerClient:
         except subprocess.TimeoutExpired:
             self._process.kill()  # the environments follow by their parent-death signal
             await asyncio.to_thread(self._process.wait)
+            await self._clear_groups()
         self._fail_all("closed")
 
     def _send(self, *command: object) -> None:
@@ -166,9 +176,7 @@ class ControllerClient:
         except ConnectionResetError:
             message = b""
         if not message:
-            self._loop.remove_reader(self._socket)
-            self._fail_all("controller process ended")
-            self._telling = asyncio.ensure_future(self._tell_loss())
+            self._on_end()
             return
         verb, key, *rest = json.loads(message)
         if child := self._children.get(key):
@@ -176,11 +184,32 @@ class ControllerClient:
             if child.ended.done():
                 del self._children[key]
 
+    def _on_end(self) -> None:
+        self._unwatch()
+        self._fail_all("controller process ended")
+        self._telling = asyncio.ensure_future(self._tell_loss())
+
+    def _unwatch(self) -> None:
+        self._loop.remove_reader(self._socket)
+        if self._pidfd >= 0:
+            self._loop.remove_reader(self._pidfd)
+            os.close(self._pidfd)
+            self._pidfd = -1
+
     async def _tell_loss(self) -> None:
         status = await asyncio.to_thread(self._process.wait)
+        await self._clear_groups()
         how = f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
         if not self.lost.done():
             self.lost.set_result(f"controller process {self._process.pid} ended ({how}), and all environments with it")
+
+    async def _clear_groups(self) -> None:
+        """Do what the controller could not do any more: frozen processes in a group do not follow it."""
+        give_up = self._loop.time() + _STOP_DEADLINE_S
+        while self.kind.startswith("cgroup") and not await asyncio.to_thread(clear_server, this_process().mark):
+            if self._loop.time() > give_up:
+                return  # what is left bears the server's mark: the next one removes it
+            await asyncio.sleep(_CLEAR_AGAIN_S)
 
     def _on_failed(self, child: Child, why: str) -> None:
         _on_ended_once(child, Exit(127, f"not started: {why}"))
@@ -209,10 +238,10 @@ def _on_ended_once(child: Child, exit_: Exit) -> None:
     child.started.cancel()
 
 
-def _start_process(theirs: socket.socket) -> subprocess.Popen[bytes]:
+def _start_process(theirs: socket.socket, kind: str) -> subprocess.Popen[bytes]:
     root = Path(serverless_mlperf.__file__).parents[1]
     # No site-packages, nothing of the host's environment: it starts in a few milliseconds and imports stdlib only.
-    command = [sys.executable, "-S", "-s", "-m", _MODULE, str(theirs.fileno())]
+    command = [sys.executable, "-S", "-s", "-m", _MODULE, str(theirs.fileno()), kind, this_process().mark]
     try:
         return subprocess.Popen(
             command,

@@ -22,6 +22,7 @@ from serverless_mlperf.platforms.local.job import Job, Outcome
 from serverless_mlperf.platforms.local.journal.base import Entry, Journal
 from serverless_mlperf.platforms.local.model import FunctionSpec, Invocation, ThrottledError
 from serverless_mlperf.platforms.local.pool import Scheduler
+from serverless_mlperf.platforms.local.restraint import DEFAULT, describe
 from serverless_mlperf.platforms.local.runtime import Runtime, prepare_runtime
 from serverless_mlperf.platforms.local.sandbox import Sandbox, scratch_folder
 from serverless_mlperf.platforms.local.scaled_clock import ScaledClock
@@ -39,12 +40,13 @@ class LocalExecutor:
         faults: FaultBoard | None = None,
         isolation: Isolation = PLAIN,
         journal: Journal | None = None,
+        controller: str = DEFAULT,
     ) -> None:
         model = model or ServiceModel()
         self._uid = sandbox_uid()
         cores = tuple(sorted(os.sched_getaffinity(0)))
         self._scratch = scratch_folder(work_dir, self._uid)
-        self._controller = ControllerClient()
+        self._controller = ControllerClient(controller)
         # Made while the first function is still being deployed.
         self._runtime: asyncio.Future[Runtime] = asyncio.ensure_future(prepare_runtime(self._uid))
         self._isolation = isolation
@@ -138,9 +140,13 @@ class LocalExecutor:
             "events": dict(self._events.counts),
             "events_by_function": {name: dict(counts) for name, counts in self._events.counts_by_function.items()},
             "clock": self._clock.describe(),
-            "isolation": self._isolation.describe(),
+            "isolation": {**self._isolation.describe(), **describe(self._controller.kind)},
             "uid": self._uid,
-            "controller": {"pid": self._controller.pid, "cpu_ns": self._controller.cpu_ns()},
+            "controller": {
+                "kind": self._controller.kind,
+                "pid": self._controller.pid,
+                "cpu_ns": self._controller.cpu_ns(),
+            },
         }
 
     async def close(self) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from serverless_mlperf.platforms.local.concurrency import ACCOUNT_CONCURRENCY, SCALE_UP
 from serverless_mlperf.platforms.local.faults import FaultSettings
+from serverless_mlperf.platforms.local.restraint import DEFAULT
 from serverless_mlperf.platforms.local.service_model import ServiceModel
 
 
@@ -18,6 +19,8 @@ class ServerOptions:
     """End when standard input does, as a child process of an experiment."""
     isolation: str = "auto"
     """How environments are kept apart: one of `isolation.CHOICES`."""
+    controller: str = DEFAULT
+    """What holds environments to their share: one of `restraint.CHOICES`."""
     faults: FaultSettings | None = None
     """What is to go wrong on demand from the start; None: nothing."""
     data: Path | None = None

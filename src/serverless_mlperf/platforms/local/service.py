@@ -22,6 +22,7 @@ from serverless_mlperf.platforms.local.journal.disk import journal_in
 from serverless_mlperf.platforms.local.options import ServerOptions
 from serverless_mlperf.platforms.local.orphans import adopt_orphans, end_orphans
 from serverless_mlperf.platforms.local.priority import go_first
+from serverless_mlperf.platforms.local.restraint import DEFAULT, usable
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0: any free one")
     parser.add_argument("--parent-stdin", action="store_true", help="end when stdin does")
     parser.add_argument("--isolation", default="auto", help=f"{', '.join(CHOICES)}; auto: the strongest there is")
+    parser.add_argument("--controller", default=DEFAULT, help="sigstop, cgroup-v1, cgroup-v2 or auto")
     parser.add_argument("--faults", type=FaultSettings.from_text, help="faults on demand, e.g. lose=0.01,seed=7")
     parser.add_argument("--data", type=Path, help="folder that keeps everything for the next server")
     parser.add_argument("--clock-speed", type=float, default=1.0, help="of retries, event age, back-off, keep-alive")
@@ -79,9 +81,15 @@ async def _serve(options: ServerOptions, isolation: Isolation) -> None:
     with cache_in_use(), own_folder(PREFIX) as folder:
         folder.chmod(0o755)  # functions run as another user when we are root
         faults = FaultBoard(options.faults)
+        controller = usable(options.controller)
         async with journal_in(options.data) as journal:
             make_executor = partial(
-                LocalExecutor, model=options.model, faults=faults, isolation=isolation, journal=journal
+                LocalExecutor,
+                model=options.model,
+                faults=faults,
+                isolation=isolation,
+                controller=controller,
+                journal=journal,
             )
             async with LocalServer(options.port, folder, make_executor, faults, journal, options.data) as server:
                 sys.stdout.write(json.dumps({"port": server.port, "pid": os.getpid()}) + "\n")
