@@ -26,6 +26,7 @@ import sys
 import time
 from typing import Any, Final
 
+from serverless_mlperf.platforms.local.orphans import adopt_orphans, end_orphans
 from serverless_mlperf.platforms.local.processes import children_of
 from serverless_mlperf.platforms.local.restraint import Controls, Restraint, open_controls
 
@@ -33,7 +34,7 @@ MESSAGE_BYTES: Final = 1 << 17
 MEMORY_CHECK_NS: Final = 100_000_000
 CLOSE_AGAIN_NS: Final = 2_000_000
 """What is killed dies soon, but not at once."""
-_PR_SET_PDEATHSIG, _PR_SET_TIMERSLACK, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 29, 36, 38
+_PR_SET_PDEATHSIG, _PR_SET_TIMERSLACK, _PR_SET_NO_NEW_PRIVS = 1, 29, 38
 _DEFAULT_TIMERSLACK_NS: Final = 50_000
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 
@@ -113,7 +114,7 @@ class Controller:
         finally:
             for environment in self._environments.values():
                 environment.kill("server gone")
-            _wait_for_all()
+            end_orphans()
             for environment in (*self._environments.values(), *self._closing.values()):
                 environment.restraint.close()
             self._controls.close()
@@ -218,14 +219,6 @@ class Controller:
             return  # the server is gone: the next read says so
 
 
-def _wait_for_all() -> None:
-    """Reap every child, what the functions' processes have left as well."""
-    while children := list(children_of(os.getpid())):
-        for pid in children:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-
-
 def _unwrapped(status: int) -> int:
     """The handler's status, or minus its signal, by bubblewrap's: as in a shell, 128 + n stands for signal n.
 
@@ -311,7 +304,7 @@ def main() -> None:
     """Serve as the arguments say."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's business
     commands = socket.socket(fileno=int(sys.argv[1]))
-    _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    adopt_orphans()
     _go_first()
     try:
         controls = open_controls(sys.argv[2], sys.argv[3])
