@@ -60,7 +60,7 @@ def server(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     for each in folder.parents[:3]:
         each.chmod(0o755)
     process = subprocess.Popen(
-        [sys.executable, "-m", MODULE, "--parent-stdin"],
+        [sys.executable, "-m", MODULE, "--parent-stdin", "--isolation", "plain"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         env={**os.environ, "TMPDIR": str(folder)},
     )  # fmt: skip

@@ -65,7 +65,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @contextmanager
 def server(temporary: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """A local platform that is ended by force, and its endpoint."""
-    command = [sys.executable, "-m", "serverless_mlperf.platforms.local.service"]
+    command = [sys.executable, "-m", "serverless_mlperf.platforms.local.service", "--isolation", "plain"]
     environment = {**os.environ, "TMPDIR": str(temporary)}
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as process:
         try:

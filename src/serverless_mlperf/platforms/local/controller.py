@@ -45,7 +45,8 @@ class Environment:
     def __init__(self, number: int, pid: int, launch: dict[str, Any], restraint: Restraint) -> None:
         self.number, self.pid, self.restraint = number, pid, restraint
         self.pidfd = os.pidfd_open(pid)
-        self.wrapped: bool = launch.get("wrapped", False)
+        self.wrapped: bool = launch["wrapped"]
+        """The first process is bubblewrap: it stands for the handler's, which is its grandchild."""
         self.frozen = False
         self.reason: str | None = None
         self.status: int | None = None

@@ -54,8 +54,7 @@ class Exit:
     """Exit status, or minus the signal."""
     reason: str
     """`exit` when it ended by itself, else what it was killed for."""
-    cpu_ns: int | None = 0
-    """None where only bubblewrap, its parent, could have known."""
+    cpu_ns: int = 0
     max_rss_kib: int = 0
 
 
@@ -214,7 +213,7 @@ class ControllerClient:
     def _on_failed(self, child: Child, why: str) -> None:
         _on_ended_once(child, Exit(127, f"not started: {why}"))
 
-    def _on_ended(self, child: Child, code: int, reason: str, cpu_ns: int | None, max_rss_kib: int) -> None:
+    def _on_ended(self, child: Child, code: int, reason: str, cpu_ns: int, max_rss_kib: int) -> None:
         _on_ended_once(child, Exit(code, reason, cpu_ns, max_rss_kib))
 
     def _fail_all(self, reason: str) -> None:

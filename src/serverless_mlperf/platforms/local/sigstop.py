@@ -100,6 +100,7 @@ class SigstopRestraint:
 
     def kill(self) -> None:
         """Kill what is there; a stopped process is continued as well."""
+        self.out_of_memory()  # the last look at its memory
         self._doomed, self.due_ns = True, None
         self.tree.refresh()
         self.tree.signal(signal.SIGKILL)
