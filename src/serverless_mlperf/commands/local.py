@@ -12,7 +12,7 @@ local_app.add_typer(faults_app, name="faults")
 
 
 @local_app.command("serve")
-def local_serve(
+def local_serve(  # noqa: PLR0913 - an argument per option
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0: any free one.")] = 4566,
     isolation: Annotated[
         str,
