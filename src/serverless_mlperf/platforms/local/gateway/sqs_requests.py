@@ -9,6 +9,8 @@ from serverless_mlperf.platforms.local.json_text import read_json
 
 MAX_BATCH: Final = 10
 MAX_TAGS: Final = 50
+RECEIPT: Final = re.compile(r"[0-9a-f]{32}")
+"""Receipt handles as sqs_queue makes them: one of another form was never given to anybody."""
 
 Values = dict[str, Any]
 
@@ -48,7 +50,7 @@ def read_strings(values: Values, name: str) -> list[str]:
 def read_receipt(values: Values) -> str:
     """The receipt handle of a request; raises ApiError."""
     receipt = values["ReceiptHandle"]
-    if not isinstance(receipt, str) or not receipt:
+    if not isinstance(receipt, str) or not RECEIPT.fullmatch(receipt):
         raise refused("ReceiptHandleIsInvalid", f'The input receipt handle "{receipt}" is not a valid receipt handle.')
     return receipt
 

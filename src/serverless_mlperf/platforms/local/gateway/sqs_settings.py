@@ -6,7 +6,7 @@ import re
 from typing import Any, Final
 
 from serverless_mlperf.platforms.local.gateway.errors import not_implemented
-from serverless_mlperf.platforms.local.gateway.sqs_errors import refused
+from serverless_mlperf.platforms.local.gateway.sqs_errors import invalid_parameter, refused
 from serverless_mlperf.platforms.local.gateway.sqs_message import MAX_MESSAGE_BYTES
 from serverless_mlperf.platforms.local.json_text import read_json
 
@@ -83,7 +83,9 @@ def redrive_of(settings: Mapping[str, str]) -> Redrive | None:
     try:
         document: Any = read_json(text.encode())
         redrive = Redrive(str(document["deadLetterTargetArn"]), int(document["maxReceiveCount"]))
-    except (ValueError, KeyError, TypeError):
+    except KeyError as error:
+        raise invalid_parameter("RedrivePolicy", text, f"Redrive policy lacks the attribute {error}") from None
+    except (ValueError, TypeError):
         raise _invalid("RedrivePolicy", text) from None
     if not 1 <= redrive.max_receives <= 1000 or ":sqs:" not in redrive.target_arn:
         raise _invalid("RedrivePolicy", text)
