@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 import os
 from pathlib import Path
-import select
 import signal
 import sys
 import time
@@ -78,7 +77,7 @@ async def start(
 async def spent(client: ControllerClient, source: str, share: float, seconds: float) -> float:
     """Cores that a source and all its children got over a while, by the controller's own account."""
     key, child, _ = await start(client, source, share)
-    await asyncio.sleep(0.3)  # measured, not waited for: from here on it spins
+    await asyncio.sleep(0.2)  # measured, not waited for: from here on it spins
     first, begun = await _frozen_ns(client, key, child), time.monotonic()
     client.thaw(key)
     await asyncio.sleep(seconds)
@@ -104,7 +103,7 @@ def test_no_process_escapes_the_share(kind: str, source: str) -> None:
 
     async def scenario() -> float:
         async with controller(kind) as client:
-            return await spent(client, source, 0.3, 0.8)
+            return await spent(client, source, 0.3, 0.6)
 
     got = asyncio.run(scenario())
     assert got < 0.36
@@ -166,7 +165,7 @@ def test_kill_leaves_no_process(kind: str, source: str) -> None:
     async def scenario() -> None:
         async with controller(kind) as client:
             key, child, pid = await start(client, source)
-            await asyncio.sleep(0.25)  # its children are there by then, or never
+            await asyncio.sleep(0.2)  # its children are there by then, or never
             family = [pid, *children_of(pid), *_strays(client.pid)]
             client.freeze(key)
             client.kill(key, "test")
@@ -248,14 +247,3 @@ def test_groups_of_a_killed_server_are_leftovers() -> None:
         assert not dead.exists()
     finally:
         living.rmdir()
-
-
-def test_pidfds_are_ready_at_the_end() -> None:
-    """What the controller relies on: a pidfd becomes readable when its process ends (pidfd_open(2))."""
-    pid = os.fork()
-    if pid == 0:
-        os._exit(0)
-    pidfd = os.pidfd_open(pid)
-    assert select.select([pidfd], [], [], 10)[0]
-    os.waitpid(pid, 0)
-    os.close(pidfd)
