@@ -12,13 +12,14 @@ from random import Random
 import signal
 import subprocess
 import sys
-from threading import Timer
+from threading import Event, Timer
 from time import monotonic
 from typing import Any
 
 from lambda_deployment import answering, deploy, zipped
 import pytest
 
+from conftest import processes_left
 from full_disk import fill, small_disk
 from local_server import PLATFORM, allow_s3, client, raw, refusal, serving
 
@@ -29,7 +30,7 @@ WRITERS = 4
 
 @contextmanager
 def served(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """A server with a data folder, its URL and process; killed at the end if it still runs."""
+    """A server with a data folder, its URL and process; killed at the end if it still runs, and waited for."""
     command = [sys.executable, *PLATFORM, "--data", str(folder)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -37,6 +38,8 @@ def served(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
             yield f"http://127.0.0.1:{json.loads(process.stdout.readline())['port']}", process
         finally:
             process.kill()
+            # What was making the functions' runtime ends by itself.
+            wait_for(lambda: not any("local.runtime" in line for line in processes_left()))
 
 
 def kill(process: subprocess.Popen[bytes]) -> str:
@@ -53,13 +56,6 @@ def refused(folder: Path) -> tuple[int, str]:
     done = subprocess.run(command, input="", capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout == ""
     return done.returncode, done.stderr
-
-
-@pytest.fixture(scope="module", autouse=True)
-def runtime() -> None:
-    """The functions' runtime, made before: a server that is killed leaves nobody who is still making it."""
-    with serving(*PLATFORM) as url:
-        assert raw(url, "POST", "/_platform/prepare").status == 204
 
 
 @pytest.fixture
@@ -83,7 +79,7 @@ def write(url: str, writer: int, acknowledged: dict[str, bytes | None]) -> None:
             assert response.status in {200, 204}
             acknowledged[key] = body
     except (OSError, http.client.HTTPException):
-        return
+        connection.close()
 
 
 def test_killed_server_keeps_what_it_acknowledged(folder: Path) -> None:
@@ -228,12 +224,14 @@ def described(functions: Any) -> dict[str, Any]:
 
 
 COPYING = """
-import os, boto3
+import os
+from urllib.request import Request, urlopen
+BUCKET = os.environ["AWS_ENDPOINT_URL"] + "/kept/"
 def handler(event, context):
-    found = event["Records"][0]["s3"]
-    s3 = boto3.client("s3")
-    body = s3.get_object(Bucket="kept", Key=found["object"]["key"])["Body"].read()
-    s3.put_object(Bucket="kept", Key="out/" + found["object"]["sequencer"], Body=body + os.environ["TAIL"].encode())
+    told = event["Records"][0]["s3"]["object"]
+    with urlopen(BUCKET + told["key"]) as found:
+        body = found.read() + os.environ["TAIL"].encode()
+    urlopen(Request(BUCKET + "out/" + told["sequencer"], body, method="PUT")).close()
 """
 
 
@@ -270,7 +268,7 @@ def test_functions_and_notifications_survive(folder: Path) -> None:
 
 def outputs(s3: Any) -> Iterator[bytes]:
     """The objects below `out/`, as they come."""
-    end_s = monotonic() + 30
+    end_s = monotonic() + 60
     while monotonic() < end_s:
         for found in s3.list_objects_v2(Bucket="kept", Prefix="out/").get("Contents", ()):
             yield s3.get_object(Bucket="kept", Key=found["Key"])["Body"].read()
@@ -316,9 +314,10 @@ def events(url: str) -> dict[str, int]:
 
 def wait_for(condition: Callable[[], bool]) -> None:
     """Return when it holds; it is looked at again and again, since a server tells nobody."""
-    end_s = monotonic() + 30
+    end_s = monotonic() + 60
     while not condition():
         assert monotonic() < end_s
+        Event().wait(0.05)
 
 
 def test_queues_and_messages_survive(folder: Path) -> None:

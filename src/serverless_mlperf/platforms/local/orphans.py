@@ -23,5 +23,8 @@ def end_orphans() -> None:
 
 
 def _children() -> list[int]:
-    tasks = Path("/proc/self/task").iterdir()
-    return [int(pid) for task in tasks for pid in (task / "children").read_text().split()]
+    tasks = list(Path("/proc/self/task").iterdir())
+    try:
+        return [int(pid) for task in tasks for pid in (task / "children").read_text().split()]
+    except FileNotFoundError:
+        return _children()  # a thread has ended since, and its children are another one's
