@@ -16,7 +16,7 @@ from threading import Event, Timer
 from time import monotonic
 from typing import Any
 
-from lambda_deployment import answering, deploy, zipped
+from lambda_deployment import FAST, answering, deploy, zipped
 import pytest
 
 from conftest import processes_left
@@ -423,6 +423,23 @@ def test_one_server_has_a_folder(folder: Path) -> None:
     assert refused(folder.with_name("file"))[0] == 2
 
 
+def settled(url: str, functions: Any) -> None:
+    """Return when nothing is written any more but what a request asks for."""
+    functions.get_waiter("function_updated_v2").wait(FunctionName="f", WaiterConfig=FAST)
+    assert raw(url, "GET", "/bench/small").status == 200
+
+
+def refuse_to_grow(sqs: Any, queue: str, functions: Any) -> None:
+    """Messages and functions that find no room are as they were."""
+    assert refusal(sqs.send_message, QueueUrl=queue, MessageBody="x" * 100_000) == (500, "InternalFailure")
+    counted = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["ApproximateNumberOfMessages"])["Attributes"]
+    assert counted == {"ApproximateNumberOfMessages": "0"}
+    tags = {"x" * 100 + str(number): "y" * 250 for number in range(40)}
+    arn = functions.get_function(FunctionName="f")["Configuration"]["FunctionArn"]
+    assert refusal(functions.tag_resource, Resource=arn, Tags=tags) == (500, "ServiceException")
+    assert functions.list_tags(Resource=arn)["Tags"] == {}
+
+
 def test_full_disk_is_told_and_survived(tmp_path: Path) -> None:
     """Without room a PUT is S3's InternalError, what was there is served and can be deleted, and then there is room."""
     with small_disk(tmp_path / "disk", "30m") as disk:
@@ -431,7 +448,12 @@ def test_full_disk_is_told_and_survived(tmp_path: Path) -> None:
             assert raw(url, "PUT", "/bench").status == 200
             for key, size in (("small", 1000), ("large", 1 << 20)):
                 assert raw(url, "PUT", f"/bench/{key}", bytes(size)).status == 200
+            sqs, functions = client("sqs", url), client("lambda", url)
+            queue = sqs.create_queue(QueueName="q")["QueueUrl"]
+            deploy(functions, "f", answering("x"))
+            settled(url, functions)
             fill(disk)
+            refuse_to_grow(sqs, queue, functions)
             for size in (100_000, 1 << 20):
                 answer = raw(url, "PUT", "/bench/small", b"x" * size)
                 assert (answer.status, answer.code) == (500, "InternalError")
