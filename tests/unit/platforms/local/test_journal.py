@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -135,6 +136,7 @@ def test_folder_is_closed_to_others(tmp_path: Path) -> None:
         asyncio.run(scene(folder))
     modes = {path.relative_to(tmp_path / "new"): path.stat().st_mode & 0o777 for path in (tmp_path / "new").rglob("*")}
     assert {mode for path, mode in modes.items() if (tmp_path / "new" / path).is_dir()} == {0o700}
+    assert {mode for path, mode in modes.items() if (tmp_path / "new" / path).is_file()} == {0o600}
     assert {str(path) for path in modes} == {
         "data", "data/bodies", "data/bodies/000000000001", "data/format", "data/journal", "data/journal/000000000001",
         "data/lock", "data/reserve",
@@ -170,19 +172,27 @@ def test_body_that_nobody_waits_for_is_removed(tmp_path: Path) -> None:
     """A client that goes away while its body is written leaves no file."""
 
     async def scene() -> None:
+        writers = ThreadPoolExecutor(1)
+        asyncio.get_running_loop().set_default_executor(writers)
         async with opened(tmp_path) as journal:
             for _ in range(3):
-                putting = asyncio.ensure_future(put(journal, "x", LARGE * 20))
+                putting = asyncio.ensure_future(put(journal, "x", LARGE))
                 await asyncio.sleep(0)
                 putting.cancel()
                 await asyncio.wait([putting])
+                assert putting.cancelled()
+            await asyncio.sleep(0)
+            writers.shutdown()
+            asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+            await put(journal, "y", LARGE)
             async with asyncio.timeout(10):
-                while list((tmp_path / "bodies").iterdir()):
-                    await put(journal, "y", b"")
+                while [path.name for path in (tmp_path / "bodies").iterdir()] != ["000000000004"]:
+                    await put(journal, "z", b"")
                     await journal.kept()
 
     asyncio.run(scene())
-    assert kept_in(tmp_path).keys() == {("a", "y")} | ({("a", "x")} & kept_in(tmp_path).keys())
+    assert kept_in(tmp_path)[("a", "y")] == ({"size": len(LARGE)}, LARGE)
+    assert ("a", "x") not in kept_in(tmp_path)
 
 
 def written(folder: Path, count: int, **sizes: int) -> Log:

@@ -67,6 +67,7 @@ def _check_version(folder: Path) -> None:
         found = _FORMAT_LINE.fullmatch((folder / "format").read_text(errors="replace"))
     except FileNotFoundError:
         write_whole(folder / "format", f"{FORMAT} {VERSION}\n")
+        (folder / "format").chmod(0o600)
         return
     if found is None:
         raise InputError(f"{folder / 'format'}: damaged; restore the data folder from a copy, or {_ELSEWHERE}")
