@@ -58,6 +58,7 @@ CONTROL_MIB, TOLERANCE = 1769, 0.03
 GAP_NS, GAP_SPREAD_NS = 158_500_000, 1_500_000
 MOST_LEAD_NS = 3_000_000
 DEADLINE_S = 100
+LEAST_ROUNDS = 60
 
 
 class Client:
@@ -133,6 +134,8 @@ def report(
             f"{size:5d} MB  p50 {median(times):6.1f} ms [{quarters}]  Lambda {lambda_ms:6.1f}  error {errors[-1]:6.1%}"
         )
     print(f"error of p50: mean {fmean(errors):.1%}, median {median(errors):.1%}", flush=True)
+    if len(good) < LEAST_ROUNDS:
+        print(f"too few rounds: {LEAST_ROUNDS} are needed for a median to rely on; try again when it is quiet")
 
 
 def main() -> None:

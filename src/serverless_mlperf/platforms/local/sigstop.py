@@ -69,11 +69,10 @@ class SigstopRestraint:
             self.due_ns = None
             return
         self.due_ns = self._budget.step(now_ns, self._clock_ns())
-        if not self._budget.runs:
-            self._hold()
-        elif self._stopped:
+        if self._budget.runs:
             self._release()
-            self.tree.refresh()
+        else:
+            self._hold()
 
     def usage(self) -> tuple[int, int]:
         """As far as it was looked at."""
