@@ -14,6 +14,12 @@ local_app.add_typer(faults_app, name="faults")
 @local_app.command("serve")
 def local_serve(  # noqa: PLR0913 - an argument per option
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0: any free one.")] = 4566,
+    host: Annotated[str, typer.Option(help="Address; beyond this machine every request must carry a token.")] = (
+        "127.0.0.1"
+    ),
+    token_file: Annotated[
+        Path | None, typer.Option(help="Holds the token that every request must carry; made if it is not there.")
+    ] = None,
     isolation: Annotated[
         str,
         typer.Option(help="How environments are kept apart: bubblewrap, plain; auto: the stronger that works."),
@@ -43,6 +49,8 @@ def local_serve(  # noqa: PLR0913 - an argument per option
 
     options = ServerOptions(
         port=port,
+        host=host,
+        token_file=token_file,
         isolation=isolation,
         controller=controller,
         faults=FaultSettings.from_text(faults) if faults else None,

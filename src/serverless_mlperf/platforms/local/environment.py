@@ -102,6 +102,11 @@ class Environment:
         """It has answered but not yet asked for more: about to be idle."""
         return self.state == "busy" and self._answer is not None and self._answer.done()
 
+    @property
+    def tmp(self) -> Path | None:
+        """Its folder for /tmp; None while it stands still or is not there."""
+        return None if self._private is None or self._frozen or self.state == "ended" else self._private / "tmp"
+
     # ---- one invocation
 
     async def run(self, job: Job) -> tuple[Outcome, InvocationReport]:

@@ -27,6 +27,7 @@ from serverless_mlperf.platforms.local.runtime import Runtime, prepare_runtime
 from serverless_mlperf.platforms.local.sandbox import Sandbox, scratch_folder
 from serverless_mlperf.platforms.local.scaled_clock import ScaledClock
 from serverless_mlperf.platforms.local.service_model import ServiceModel
+from serverless_mlperf.platforms.local.tmp_watch import watch_tmp
 
 
 class LocalExecutor:
@@ -41,6 +42,7 @@ class LocalExecutor:
         isolation: Isolation = PLAIN,
         journal: Journal | None = None,
         controller: str = DEFAULT,
+        access_key: str = "local",
     ) -> None:
         model = model or ServiceModel()
         self._uid = sandbox_uid()
@@ -50,13 +52,14 @@ class LocalExecutor:
         # Made while the first function is still being deployed.
         self._runtime: asyncio.Future[Runtime] = asyncio.ensure_future(prepare_runtime(self._uid))
         self._isolation = isolation
-        sandbox = Sandbox(endpoint_url, self._scratch, self._uid, cores, isolation)
+        sandbox = Sandbox(endpoint_url, self._scratch, self._uid, cores, isolation, access_key)
         self._artefacts = Artefacts()
         workshop = Workshop(sandbox, self._controller, self._artefacts, self._runtime, faults or FaultBoard())
         self._clock = ScaledClock(model.clock_speed)
         self._concurrency = Concurrency(self._clock.now_s, model.account_concurrency, model.scale_up)
         self._scheduler = Scheduler(workshop, len(cores), self._clock, self._concurrency)
         self._events = EventQueue(self._scheduler.submit, self._clock, model.seed, journal)
+        self._watching = asyncio.ensure_future(watch_tmp(self._scheduler.environments))
         self._closed = False
 
     @property
@@ -154,6 +157,7 @@ class LocalExecutor:
         if self._closed:
             return
         self._closed = True
+        self._watching.cancel()
         await self._events.close()
         # Environments may be waiting for what is still being made.
         self._runtime.cancel()

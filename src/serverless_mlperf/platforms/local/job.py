@@ -76,6 +76,9 @@ def exit_outcome(request_id: str, exit_: Exit, timeout_s: int) -> Outcome:
         return failure(request_id, "Sandbox.Timedout", f"Task timed out after {timeout_s}.00 seconds", "timeout")
     if exit_.reason == "memory":
         return failure(request_id, "Runtime.OutOfMemory", "Runtime exited with error: signal: killed")
+    if exit_.reason == "storage":
+        # Lambda's disk is full instead: ENOSPC. No error of Lambda's is borrowed for what Lambda does not do.
+        return failure(request_id, "Sandbox.StorageExceeded", "the disk at /tmp holds more than EphemeralStorage")
     how = f"exit status {exit_.code}" if exit_.code >= 0 else f"signal: {_SIGNALS.get(-exit_.code, -exit_.code)}"
     text = f"Runtime exited with error: {how}" if exit_.code else "Runtime exited without providing a reason"
     return failure(request_id, "Runtime.ExitError", text)

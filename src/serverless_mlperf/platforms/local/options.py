@@ -17,6 +17,10 @@ class ServerOptions:
     """On 127.0.0.1; 0: any free one."""
     parent_stdin: bool = False
     """End when standard input does, as a child process of an experiment."""
+    host: str = "127.0.0.1"
+    """Address to listen on; beyond this machine's own, every request must carry the token."""
+    token_file: Path | None = None
+    """Holds the token that every request must carry; made if it is not there."""
     isolation: str = "auto"
     """How environments are kept apart: one of `isolation.CHOICES`."""
     controller: str = DEFAULT

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import socket
 from typing import Final, Protocol
 
+from serverless_mlperf.platforms.local.access import foreign_page
+
 _BASE: Final = "/2018-06-01/runtime/"
 PAYLOAD_LIMIT_BYTES: Final = 6 * 2**20 + 100
 """Largest response Lambda takes (6,291,556 bytes)."""
@@ -131,6 +133,8 @@ class _Request:
         self.too_large = self.left_bytes > PAYLOAD_LIMIT_BYTES
         self.error_type = headers.get("lambda-runtime-function-error-type", "Unhandled")
         self.body = b""
+        if not headers.get("host", "127.0.0.1").startswith("127.0.0.1") or foreign_page(headers):
+            raise ValueError("asked by a page in a browser")
         if self.left_bytes < 0 or "transfer-encoding" in headers:
             raise ValueError("the length of the body is not given")
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import shutil
 import tempfile
 import time
-from typing import Final
 
 from serverless_mlperf.cache import cache_section
 from serverless_mlperf.owner import is_leftover, this_process
@@ -19,9 +18,6 @@ from serverless_mlperf.platforms.local.places import Places, plain, sandboxed
 from serverless_mlperf.platforms.local.runtime import PYTHON, Runtime
 from serverless_mlperf.platforms.local.storehouse import reachable_by
 
-CREDENTIALS: Final = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_SESSION_TOKEN": "local"}
-"""Of no account: the host's own never get here."""
-
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
@@ -33,6 +29,8 @@ class Sandbox:
     uid: int
     host_cores: tuple[int, ...]
     isolation: Isolation = PLAIN
+    access_key: str = "local"
+    """Of no account; a server that asks for a token knows its functions by it."""
 
     def make_folder(self, environment_id: str) -> Path:
         """Make an environment's private folder, where its TMPDIR and HOME are; blocking, but short."""
@@ -102,7 +100,9 @@ class Sandbox:
             "LD_LIBRARY_PATH": _joined(*places.library_path(), given.get("LD_LIBRARY_PATH")),
             "PYTHONPATH": _joined(*places.module_path(), given.get("PYTHONPATH"), str(places.runtime_dir)),
             # Reserved: Lambda refuses them in a configuration.
-            **CREDENTIALS,
+            "AWS_ACCESS_KEY_ID": self.access_key,
+            "AWS_SECRET_ACCESS_KEY": "local",
+            "AWS_SESSION_TOKEN": "local",
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
             "AWS_EXECUTION_ENV": f"AWS_Lambda_{PYTHON}",

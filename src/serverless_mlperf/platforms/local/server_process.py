@@ -10,6 +10,7 @@ from typing import Final
 
 from serverless_mlperf.cleaning import remove_leftovers
 from serverless_mlperf.errors import HostError
+from serverless_mlperf.platforms.local.access import TOKEN_VARIABLE
 
 START_DEADLINE_S: Final = 30
 STOP_DEADLINE_S: Final = 2.5
@@ -86,5 +87,5 @@ class ServerProcess:
 
 
 def _environment() -> dict[str, str]:
-    """The host's environment without credentials: nothing of AWS may reach a function."""
-    return {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
+    """The host's environment without credentials: nothing of AWS may reach a function, and no token is asked for."""
+    return {k: v for k, v in os.environ.items() if not k.startswith("AWS_") and k != TOKEN_VARIABLE}

@@ -14,6 +14,7 @@ from serverless_mlperf.cache import cache_in_use
 from serverless_mlperf.cleaning import remove_leftovers
 from serverless_mlperf.errors import BenchmarkError, HostError
 from serverless_mlperf.owner import PREFIX, own_folder
+from serverless_mlperf.platforms.local.access import Access, access_of
 from serverless_mlperf.platforms.local.concurrency import ACCOUNT_CONCURRENCY, SCALE_UP
 from serverless_mlperf.platforms.local.faults import FaultBoard, FaultSettings
 from serverless_mlperf.platforms.local.gateway.server import LocalServer
@@ -38,15 +39,19 @@ def run(options: ServerOptions) -> int:
     """Serve until SIGTERM, SIGINT or, with `parent_stdin`, the end of stdin; the exit status."""
     go_first()
     remove_leftovers()  # of a server that was killed
-    adopt_orphans()
     try:
-        # Before the loop runs: it tries bubblewrap.
-        asyncio.run(_serve(options, choose_isolation(options.isolation)))
+        isolation, access = choose_isolation(options.isolation), _access(options)
+        adopt_orphans()
+        asyncio.run(_serve(options, isolation, access))
     except BenchmarkError as error:
         return _failed(error)
     finally:
         end_orphans()  # of a controller that was killed
     return 0
+
+
+def _access(options: ServerOptions) -> Access:
+    return access_of(options.host, options.token_file, options.port)
 
 
 def _failed(error: BenchmarkError) -> int:
@@ -58,6 +63,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="serverless-mlperf local serve", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0: any free one")
     parser.add_argument("--parent-stdin", action="store_true", help="end when stdin does")
+    parser.add_argument("--host", default="127.0.0.1", help="address; beyond this machine a token is asked for")
+    parser.add_argument("--token-file", type=Path, help="holds the token that every request must carry")
     parser.add_argument("--isolation", default="auto", help=f"{', '.join(CHOICES)}; auto: the strongest there is")
     parser.add_argument("--controller", default=DEFAULT, help="sigstop, cgroup-v1, cgroup-v2 or auto")
     parser.add_argument("--faults", type=FaultSettings.from_text, help="faults on demand, e.g. lose=0.01,seed=7")
@@ -69,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-async def _serve(options: ServerOptions, isolation: Isolation) -> None:
+async def _serve(options: ServerOptions, isolation: Isolation, access: Access) -> None:
     from serverless_mlperf.platforms.local.executor import LocalExecutor
 
     ended = asyncio.Event()
@@ -90,8 +97,11 @@ async def _serve(options: ServerOptions, isolation: Isolation) -> None:
                 isolation=isolation,
                 controller=controller,
                 journal=journal,
+                access_key=access.token or "local",
             )
-            async with LocalServer(options.port, folder, make_executor, faults, journal, options.data) as server:
+            async with LocalServer(
+                options.port, folder, make_executor, faults, journal, options.data, access
+            ) as server:
                 sys.stdout.write(json.dumps({"port": server.port, "pid": os.getpid()}) + "\n")
                 sys.stdout.flush()
                 server.lost.add_done_callback(lambda _: ended.set())

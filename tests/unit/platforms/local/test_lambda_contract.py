@@ -219,3 +219,13 @@ def test_report_line_has_lambdas_fields(platform: Platform) -> None:
     assert found is not None, line
     duration_ms, billed_ms, init_ms = map(float, found.groups())
     assert duration_ms + init_ms - 0.02 <= billed_ms < duration_ms + init_ms + 1.02
+
+
+def test_more_in_tmp_than_ephemeral_storage_ends_the_environment(platform: Platform) -> None:
+    """Its size is watched: within it nothing happens, beyond it the environment is killed, and the error says so."""
+    spec = platform.function("app.fill", ephemeral_mib=512)
+    assert platform.answer(spec, {"name": "a", "mib": 5, "s": 0}) is None
+    small = platform.function("app.fill", ephemeral_mib=4)
+    document, log = platform.failure(small, {"name": "a", "mib": 5, "s": 30})
+    assert document["errorType"] == "Sandbox.StorageExceeded"
+    assert log[-1].endswith("\tStatus: error\tError Type: Sandbox.StorageExceeded\t")

@@ -17,8 +17,9 @@ import time
 from typing import Final
 from urllib.parse import parse_qsl, unquote
 
+from serverless_mlperf.platforms.local.access import Access
 from serverless_mlperf.platforms.local.gateway.errors import BadRequestError
-from serverless_mlperf.platforms.local.gateway.http_head import Head, foreign_name, read_head
+from serverless_mlperf.platforms.local.gateway.http_head import Head, read_head
 
 MAX_HEAD_BYTES: Final = 64 << 10
 HEAD_END: Final = b"\r\n\r\n"
@@ -26,6 +27,7 @@ SLICE_BYTES: Final = 256 << 10
 """What one write hands to the kernel; a larger body goes in several."""
 BODILESS: Final = frozenset((204, 304))
 """Answers that carry no content-length (RFC 9110, 8.6)."""
+LOCAL: Final = Access()
 _REASONS: Final = {status.value: status.phrase for status in HTTPStatus}
 _request_ids: Final = itertools.count(secrets.randbits(56))
 _log = logging.getLogger(__name__)
@@ -81,8 +83,9 @@ Handler = Callable[[Request], Awaitable[Response]]
 class HttpConnection(asyncio.Protocol):
     """One client connection."""
 
-    def __init__(self, handler: Handler, connections: set["HttpConnection"]) -> None:
+    def __init__(self, handler: Handler, connections: set["HttpConnection"], access: Access) -> None:
         self._handler = handler
+        self._access = access
         self._connections = connections
         self._buffer = bytearray()
         self._head: Head | None = None
@@ -182,9 +185,9 @@ class HttpConnection(asyncio.Protocol):
         return body
 
     async def _serve(self, head: Head, request: Request) -> None:
-        foreign = foreign_name(request.headers)
+        refusal = self._access.refusal(request.headers, request.target)
         try:
-            response = await self._handler(request) if foreign is None else Response(403, foreign.encode())
+            response = await self._handler(request) if refusal is None else Response(403, refusal.encode())
         except Exception:
             # The last line of defence of a server: told in full on stderr, answered as what it is.
             _log.exception("%s %s", request.method, request.target)
@@ -243,9 +246,9 @@ def _date_of(moment_s: int) -> str:
     return formatdate(moment_s, usegmt=True)
 
 
-async def serve_http(handler: Handler, port: int) -> tuple[asyncio.Server, set[HttpConnection]]:
-    """Listen on 127.0.0.1; returns the server and the set of its live connections."""
+async def serve_http(handler: Handler, port: int, access: Access = LOCAL) -> tuple[asyncio.Server, set[HttpConnection]]:
+    """Listen where `access` says, 127.0.0.1 else; returns the server and the set of its live connections."""
     connections: set[HttpConnection] = set()
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: HttpConnection(handler, connections), "127.0.0.1", port)
+    server = await loop.create_server(lambda: HttpConnection(handler, connections, access), access.addresses, port)
     return server, connections

@@ -3,14 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlsplit
 
 from serverless_mlperf.platforms.local.gateway.errors import BadRequestError
 from serverless_mlperf.platforms.local.gateway.transfer import ChunkedBody
 
 MAX_BODY_BYTES: Final = 512 << 20
 """Above the largest single PUT that an experiment makes (a layer of 250 MiB unzipped) and below the host's memory."""
-LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]", "::1")
 
 
 @dataclass(slots=True)
@@ -77,15 +75,3 @@ def _body_length(headers: Mapping[str, str]) -> int:
     if int(given) > MAX_BODY_BYTES:
         raise BadRequestError(413, f"body larger than {MAX_BODY_BYTES} bytes")
     return int(given)
-
-
-def foreign_name(headers: Mapping[str, str]) -> str | None:
-    """What gives away a page of another site that found its way here (DNS rebinding): its Host or Origin."""
-    for name in ("host", "origin"):
-        value = headers.get(name)
-        if value is None:
-            continue
-        host = urlsplit(value if "//" in value else f"//{value}").hostname or ""
-        if host not in LOOPBACK and not host.endswith(".localhost"):
-            return f"{name} {value} is not this machine"
-    return None

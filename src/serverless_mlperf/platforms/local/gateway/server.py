@@ -10,6 +10,7 @@ import time
 from typing import Any, Final
 
 from serverless_mlperf.errors import BenchmarkError, HostError
+from serverless_mlperf.platforms.local.access import Access
 from serverless_mlperf.platforms.local.event_queue import KIND as EVENTS
 from serverless_mlperf.platforms.local.executor_protocol import Executor
 from serverless_mlperf.platforms.local.faults import FaultBoard
@@ -18,7 +19,7 @@ from serverless_mlperf.platforms.local.gateway.errors import ApiError, not_kept
 from serverless_mlperf.platforms.local.gateway.event_targets import EventTargets
 from serverless_mlperf.platforms.local.gateway.fault_pages import FAULTS, fault_page
 from serverless_mlperf.platforms.local.gateway.function_url import FunctionUrls
-from serverless_mlperf.platforms.local.gateway.http import HttpConnection, Request, Response, serve_http
+from serverless_mlperf.platforms.local.gateway.http import LOCAL, HttpConnection, Request, Response, serve_http
 from serverless_mlperf.platforms.local.gateway.lambda_api import LambdaApi
 from serverless_mlperf.platforms.local.gateway.lambda_code import DOWNLOADS
 from serverless_mlperf.platforms.local.gateway.lambda_records import LambdaRecords
@@ -50,6 +51,7 @@ class LocalServer:
         faults: FaultBoard | None = None,
         journal: Journal | None = None,
         data_dir: Path | None = None,
+        access: Access = LOCAL,
     ) -> None:
         self._wanted_port = port
         self._work_dir = work_dir
@@ -57,6 +59,7 @@ class LocalServer:
         self._faults = faults or FaultBoard()
         self._journal = journal or NoJournal()
         self._zips = ZipFolder((data_dir or work_dir) / "zips")
+        self._access = access
         self._probe = UsageProbe()
         self.port = 0
 
@@ -78,7 +81,7 @@ class LocalServer:
     async def __aenter__(self) -> "LocalServer":
         store, state, events = self._load()
         try:
-            self._listener, self._connections = await serve_http(self._handle, self._wanted_port)
+            self._listener, self._connections = await serve_http(self._handle, self._wanted_port, self._access)
         except OSError as error:
             raise HostError(f"port {self._wanted_port}: {error.strerror}; choose another --port") from error
         self.port = self._listener.sockets[0].getsockname()[1]
