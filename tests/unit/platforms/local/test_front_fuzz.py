@@ -11,7 +11,7 @@ import socket
 from typing import Any
 from urllib.parse import quote
 
-from fuzzed_documents import CALLS, FIELDS, texts, values
+from fuzzed_documents import ACTIONS, ATTRIBUTES, CALLS, FIELDS, QUEUE, entries, texts, values
 from fuzzed_front import DOCUMENTS, IdleExecutor, front_case, in_thread, json_text, request, runtime_case, throw
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -128,6 +128,21 @@ def test_lambda_answers_any_document(
     path = call[1].format(*(quote(name, safe="", errors="replace") for name in names))
     words = "&".join(f"{name}={quote(value, errors='replace')}" for name, value in query.items())
     answered(front, call[0], f"{path}?{words}" if words else path, [], json_text(document))
+
+
+@fuzzed
+@given(
+    st.sampled_from(ACTIONS),
+    st.dictionaries(st.sampled_from(ATTRIBUTES), values, max_size=5)
+    | st.fixed_dictionaries({"QueueUrl": st.just(QUEUE)}, optional=dict.fromkeys(ATTRIBUTES[:-1], values))
+    | st.fixed_dictionaries({"QueueUrl": st.just(QUEUE), "Entries": st.lists(entries, max_size=3)})
+    | values,
+)  # fmt: skip
+def test_sqs_answers_any_document(front: tuple[int, list[str]], action: str, document: Any) -> None:
+    """Parameters of any type and value are refused or taken, never a 500; a queue that is gone is made again."""
+    headers = [f"X-Amz-Target: AmazonSQS.{action}"]
+    answered(front, "POST", "/", headers, json_text(document))
+    answered(front, "POST", "/", ["X-Amz-Target: AmazonSQS.CreateQueue"], b'{"QueueName": "q"}')
 
 
 @fuzzed
