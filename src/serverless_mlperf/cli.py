@@ -10,6 +10,7 @@ import typer
 
 from serverless_mlperf.commands.clean import clean
 from serverless_mlperf.commands.compare import compare
+from serverless_mlperf.commands.doctor import doctor
 from serverless_mlperf.commands.history import history
 from serverless_mlperf.commands.inputs import inputs
 from serverless_mlperf.commands.local import local_app
@@ -239,7 +240,7 @@ def figures(
         typer.echo(str(path))
 
 
-for command in (inputs, package, submission, report, compare, history, reproduce, clean):
+for command in (inputs, package, submission, report, compare, history, reproduce, doctor, clean):
     app.command()(command)
 
 
