@@ -40,6 +40,9 @@ def local_serve(  # noqa: PLR0913 - an argument per option
         int, typer.Option(help="Invocations of all functions at once, as on Lambda.")
     ] = 1000,
     scale_up: Annotated[int, typer.Option(help="Environments that a function may start in 10 s.")] = 1000,
+    keep_alive: Annotated[
+        str, typer.Option(help="When idle environments end: off (they stay), 2025 or 2020, as measured on Lambda.")
+    ] = "off",
     seed: Annotated[int, typer.Option(help="Of all that the service draws.")] = 0,
 ) -> None:
     """Serve S3, SQS and Lambda on 127.0.0.1 until Ctrl-C."""
@@ -58,6 +61,7 @@ def local_serve(  # noqa: PLR0913 - an argument per option
         clock_speed=clock_speed,
         account_concurrency=account_concurrency,
         scale_up=scale_up,
+        keep_alive=keep_alive,
         seed=seed,
     )
     raise typer.Exit(run(options))

@@ -20,6 +20,7 @@ from serverless_mlperf.platforms.local.faults import FaultBoard
 from serverless_mlperf.platforms.local.isolation import PLAIN, Isolation, sandbox_uid
 from serverless_mlperf.platforms.local.job import Job, Outcome
 from serverless_mlperf.platforms.local.journal.base import Entry, Journal
+from serverless_mlperf.platforms.local.keep_alive import PROFILES
 from serverless_mlperf.platforms.local.model import FunctionSpec, Invocation, ThrottledError
 from serverless_mlperf.platforms.local.pool import Scheduler
 from serverless_mlperf.platforms.local.restraint import DEFAULT, describe
@@ -45,6 +46,7 @@ class LocalExecutor:
         access_key: str = "local",
     ) -> None:
         model = model or ServiceModel()
+        self._keep_alive = model.keep_alive
         self._uid = sandbox_uid()
         cores = tuple(sorted(os.sched_getaffinity(0)))
         self._scratch = scratch_folder(work_dir, self._uid)
@@ -57,7 +59,8 @@ class LocalExecutor:
         workshop = Workshop(sandbox, self._controller, self._artefacts, self._runtime, faults or FaultBoard())
         self._clock = ScaledClock(model.clock_speed)
         self._concurrency = Concurrency(self._clock.now_s, model.account_concurrency, model.scale_up)
-        self._scheduler = Scheduler(workshop, len(cores), self._clock, self._concurrency)
+        keep_alive = PROFILES[model.keep_alive](self._clock, model.seed)
+        self._scheduler = Scheduler(workshop, len(cores), self._clock, self._concurrency, keep_alive)
         self._events = EventQueue(self._scheduler.submit, self._clock, model.seed, journal)
         self._watching = asyncio.ensure_future(watch_tmp(self._scheduler.environments))
         self._closed = False
@@ -143,6 +146,7 @@ class LocalExecutor:
             "events": dict(self._events.counts),
             "events_by_function": {name: dict(counts) for name, counts in self._events.counts_by_function.items()},
             "clock": self._clock.describe(),
+            "keep_alive": self._keep_alive,
             "isolation": {**self._isolation.describe(), **describe(self._controller.kind)},
             "uid": self._uid,
             "controller": {

@@ -35,10 +35,14 @@ class ServerOptions:
     """Invocations of all functions at once."""
     scale_up: int = SCALE_UP
     """Environments that a function may start in 10 s."""
+    keep_alive: str = "off"
+    """When idle environments end: off (they stay), 2025 or 2020."""
     seed: int = 0
     """Of all that the service draws."""
 
     @property
     def model(self) -> ServiceModel:
         """How Lambda behaves around the functions; raises InputError."""
-        return ServiceModel(self.clock_speed, self.account_concurrency, self.scale_up, self.seed)
+        return ServiceModel(
+            self.clock_speed, self.account_concurrency, self.scale_up, keep_alive=self.keep_alive, seed=self.seed
+        )

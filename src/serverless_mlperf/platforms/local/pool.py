@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Iterator
+from functools import partial
 from itertools import count
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ from serverless_mlperf.platforms.local.concurrency import Concurrency
 from serverless_mlperf.platforms.local.environment import Environment, Workshop, as_error, not_started
 from serverless_mlperf.platforms.local.host import INIT_VCPU, Capacity, most_at_once
 from serverless_mlperf.platforms.local.job import EventExpiredError, Job, Outcome
+from serverless_mlperf.platforms.local.keep_alive import KeepAlive
 from serverless_mlperf.platforms.local.logs import InvocationReport
 from serverless_mlperf.platforms.local.model import FunctionSpec, ThrottledError, cpu_share
 from serverless_mlperf.platforms.local.scaled_clock import ScaledClock
@@ -71,12 +73,17 @@ class FunctionPool:
 class Scheduler:
     """Gives jobs to environments in the order of their arrival; implements environment.Owner."""
 
-    def __init__(self, workshop: Workshop, cores: int, clock: ScaledClock, concurrency: Concurrency) -> None:
+    def __init__(
+        self, workshop: Workshop, cores: int, clock: ScaledClock, concurrency: Concurrency, keep_alive: KeepAlive
+    ) -> None:
         self.capacity = Capacity(cores)
         self.pools: dict[str, FunctionPool] = {}
         self.reports: dict[str, deque[InvocationReport]] = {}
         self.cold_starts = 0
+        self.ended_idle = 0
+        """Environments that were not kept any longer."""
         self.concurrency = concurrency
+        self._keep_alive = keep_alive
         self._clock = clock
         self._bounds: dict[str, int] = {}
         self._workshop = workshop
@@ -146,6 +153,7 @@ class Scheduler:
                 for name, pool in self.pools.items()
             },
             "cold_starts": self.cold_starts,
+            "ended_idle": self.ended_idle,
             "concurrency": self.concurrency.describe(),
             "running": self.capacity.running,
             "used_vcpu": round(self.capacity.used_vcpu, 3),
@@ -171,9 +179,11 @@ class Scheduler:
         self.schedule()
         if environment in pool.idle:
             environment.freeze()
+            self._keep_alive.on_idle(environment, pool.spec.name, partial(self._let_go, pool, environment))
 
     def on_ended(self, environment: Environment) -> None:
         """Forget it."""
+        self._keep_alive.on_busy(environment)
         self._release(environment)
         pool = self.pools.get(environment.spec.pool_name)
         if pool is not None:
@@ -195,6 +205,13 @@ class Scheduler:
                 environment.retire()
         pool.spec = spec
         return pool
+
+    def _let_go(self, pool: FunctionPool, environment: Environment) -> None:
+        """It has been idle for long enough."""
+        if environment in pool.idle:  # else it is being retired already
+            pool.idle.remove(environment)
+            self.ended_idle += 1
+            environment.retire()
 
     def _admit(self, pool: FunctionPool, job: Job) -> None:
         """Count a job against Lambda's limits, or refuse it."""
@@ -256,6 +273,7 @@ class Scheduler:
             self.cold_starts += 1
         else:
             pool.idle.remove(environment)
+            self._keep_alive.on_busy(environment)
         self._count(name, job)
         pool.active += 1
         environment.holds_room = True

@@ -72,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--clock-speed", type=float, default=1.0, help="of retries, event age, back-off, keep-alive")
     parser.add_argument("--account-concurrency", type=int, default=ACCOUNT_CONCURRENCY, help="invocations at once")
     parser.add_argument("--scale-up", type=int, default=SCALE_UP, help="environments a function may start in 10 s")
+    parser.add_argument("--keep-alive", default="off", help="when idle environments end: off, 2025 or 2020")
     parser.add_argument("--seed", type=int, default=0, help="of all that the service draws")
     return parser
 

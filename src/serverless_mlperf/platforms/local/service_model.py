@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from serverless_mlperf.errors import InputError
 from serverless_mlperf.platforms.local.concurrency import ACCOUNT_CONCURRENCY, SCALE_UP
+from serverless_mlperf.platforms.local.keep_alive import OFF, check_profile
 from serverless_mlperf.platforms.local.scaled_clock import checked_speed
 
 
@@ -17,10 +18,13 @@ class ServiceModel:
     """Invocations of all functions at once, reserved or not."""
     scale_up: int = SCALE_UP
     """Environments that a function may start in 10 s."""
+    keep_alive: str = OFF
+    """When idle environments end: a profile of keep_alive.PROFILES."""
     seed: int = 0
     """Of all that the service draws."""
 
     def __post_init__(self) -> None:
+        check_profile(self.keep_alive)
         try:
             checked_speed(self.clock_speed)
         except ValueError as error:
