@@ -71,7 +71,7 @@ CONTROLLERS: Final = {
 AUTO: Final = "auto"
 CHOICES: Final = (*CONTROLLERS, AUTO)
 DEFAULT: Final = "sigstop"
-"""Measured nearest to Lambda (bench/staircase.py), and needs no privilege."""
+"""Needs no privilege, and its median error is the least (bench/staircase.py)."""
 _BEST_FIRST: Final = ("cgroup-v2", "cgroup-v1", "sigstop")
 """For `auto`: the kernel keeps memory limits exactly, and no process escapes it."""
 
