@@ -269,3 +269,14 @@ def test_altered_zips_are_refused_or_whole(tmp_path: Path, place: Path) -> None:
     assert refused > 100
     assert {path.name for path in tmp_path.iterdir()} == {"outside", "in", "bad.zip"}
     assert [path.name for path in place.parent.iterdir()] == ["out"]
+
+
+def test_too_many_members_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything is written: empty files cost no bytes, but inodes."""
+    monkeypatch.setattr("serverless_mlperf.packages.archive.MAX_MEMBERS", 3)
+    with zipfile.ZipFile(tmp_path / "many.zip", "w") as archive:
+        for number in range(4):
+            archive.writestr(f"{number}", b"")
+    with pytest.raises(PackageError, match="4 members, at most 3: refused"):
+        packages.unpack(tmp_path / "many.zip", tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
