@@ -1,11 +1,12 @@
 """Versions and aliases of functions as boto3 and `aws` see them; each version runs its own code."""
 
+from base64 import b64encode
 from collections.abc import Iterator
 import json
 from pathlib import Path
 from typing import Any
 
-from lambda_deployment import FAST, answering, deploy, invoke, settle
+from lambda_deployment import FAST, answering, deploy, invoke, settle, zipped
 import pytest
 
 from local_server import aws, client, refusal
@@ -135,3 +136,15 @@ def test_aws_shows_a_version(s3_url: str, tmp_path: Path) -> None:
     shown = json.loads(done.stdout)
     assert shown["Configuration"]["Version"] == "1"
     assert shown["Configuration"]["CodeSize"] == len(answering("one"))
+
+
+def test_client_context_reaches_the_handler(functions: Any) -> None:
+    """What a caller says of itself is in the handler's context; what is no JSON object in base64 is refused."""
+    source = "def handler(event, context):\n    return context.client_context and context.client_context.custom\n"
+    deploy(functions, "client", zipped(source))
+    given = b64encode(json.dumps({"custom": {"name": "é\n"}}).encode()).decode()
+    assert invoke(functions, "client", ClientContext=given)[0] == {"name": "é\n"}
+    assert invoke(functions, "client")[0] is None
+    answer = refusal(functions.invoke, FunctionName="client", ClientContext="?")
+    assert answer == (400, "InvalidRequestContentException")
+    functions.delete_function(FunctionName="client")

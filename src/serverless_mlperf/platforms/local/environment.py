@@ -128,7 +128,8 @@ class Environment:
         if self._api.waiting is not None and self._child is not None and not self._child.ended.done():
             deadline_ms = int(self._timer.when() * 1000 + (time.time() - self._loop.time()) * 1000)
             trace = f"Root=1-{started_ns // 10**9:08x}-{job.request_id.replace('-', '')[:24]};Sampled=0"
-            given = NextInvocation(job.request_id, job.payload, deadline_ms, job.arn or self.spec.arn, trace)
+            arn = job.arn or self.spec.arn
+            given = NextInvocation(job.request_id, job.payload, deadline_ms, arn, trace, job.client_context)
             plan = self._workshop.faults.plan
             if plan is None or not strike_handler(plan, self, job.request_id):
                 self._api.give(given)

@@ -77,14 +77,17 @@ class LocalExecutor:
         if spec is not None:
             await self._artefacts.code(spec)
 
-    async def invoke(self, spec: FunctionSpec, payload: bytes, *, log_tail: bool = False) -> Invocation:
-        """Invoke and wait for the answer.
+    async def invoke(
+        self, spec: FunctionSpec, payload: bytes, *, log_tail: bool = False, client_context: str = ""
+    ) -> Invocation:
+        """Invoke and wait for the answer; the handler's context has the client's, a JSON text.
 
         Raises ThrottledError at a limit of Lambda's, BenchmarkError if the function cannot be run at all.
         """
         self._check_open()
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         job = Job(str(uuid.uuid4()), payload, "call", time.time_ns(), _resolve, future=future, arn=spec.arn)
+        job.client_context = client_context
         try:
             self._scheduler.submit(spec, job)
             outcome = await future

@@ -30,8 +30,13 @@ class Executor(Protocol):
         Raises BenchmarkError when that cannot be done.
         """
 
-    async def invoke(self, spec: FunctionSpec, payload: bytes, *, log_tail: bool = False) -> Invocation:
-        """Invoke and wait for the answer; raises ThrottledError at a limit of Lambda's."""
+    async def invoke(
+        self, spec: FunctionSpec, payload: bytes, *, log_tail: bool = False, client_context: str = ""
+    ) -> Invocation:
+        """Invoke and wait for the answer; raises ThrottledError at a limit of Lambda's.
+
+        The client's context is one line of JSON in ASCII: the runtime gets it as a header.
+        """
 
     def submit_event(self, spec: FunctionSpec, payload: bytes) -> str:
         """Accept an asynchronous invocation, retried as the spec says; returns its request id."""

@@ -62,6 +62,8 @@ class Job:
     future: "asyncio.Future[Outcome] | None" = field(default=None)
     arn: str = ""
     """What was invoked, with the qualifier that the caller gave; empty: the function's own."""
+    client_context: str = ""
+    """What the caller says of itself, one line of JSON; empty: nothing."""
     expires_s: float = math.inf
     """When an event is too old to be run, on the scaled clock."""
     counted: bool = False

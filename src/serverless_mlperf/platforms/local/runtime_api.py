@@ -39,6 +39,8 @@ class NextInvocation:
     deadline_ms: int
     function_arn: str
     trace_id: str
+    client_context: str = ""
+    """One line of JSON."""
 
 
 class RuntimeApi:
@@ -62,12 +64,15 @@ class RuntimeApi:
         connection, self.waiting = self.waiting, None
         if connection is None:
             raise RuntimeError("no /next is waiting")
+        client = invocation.client_context
+        client_header = f"Lambda-Runtime-Client-Context: {client}\r\n" if client else ""
         head = (
             f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(invocation.payload)}\r\n"
             f"Lambda-Runtime-Aws-Request-Id: {invocation.request_id}\r\n"
             f"Lambda-Runtime-Deadline-Ms: {invocation.deadline_ms}\r\n"
             f"Lambda-Runtime-Invoked-Function-Arn: {invocation.function_arn}\r\n"
-            f"Lambda-Runtime-Trace-Id: {invocation.trace_id}\r\n\r\n"
+            f"Lambda-Runtime-Trace-Id: {invocation.trace_id}\r\n"
+            f"{client_header}\r\n"
         )
         connection.write(head.encode() + invocation.payload)
 

@@ -90,7 +90,14 @@ class IdleExecutor:
     async def prepare(self, spec: FunctionSpec | None = None) -> None:
         """Nothing to make ready."""
 
-    async def invoke(self, spec: FunctionSpec, payload: bytes, *, log_tail: bool = False) -> Invocation:  # noqa: ARG002
+    async def invoke(
+        self,
+        spec: FunctionSpec,
+        payload: bytes,
+        *,
+        log_tail: bool = False,  # noqa: ARG002
+        client_context: str = "",  # noqa: ARG002
+    ) -> Invocation:
         """Echo."""
         return Invocation("id", payload, None, b"log", spec.version)
 

@@ -14,11 +14,14 @@ from serverless_mlperf.platforms.local.gateway.lambda_lookup import find_revisio
 from serverless_mlperf.platforms.local.gateway.lambda_names import FunctionRef, function_ref
 from serverless_mlperf.platforms.local.gateway.lambda_specs import make_spec, spec_to_invoke
 from serverless_mlperf.platforms.local.gateway.lambda_state import LambdaState
+from serverless_mlperf.platforms.local.json_text import read_json
 from serverless_mlperf.platforms.local.model import FunctionSpec, Invocation, ThrottledError
 
 MAX_SYNC_BYTES: Final = 6 << 20
 MAX_EVENT_BYTES: Final = 1 << 20
 """Payload limits of an invocation (lambda/latest/dg/gettingstarted-limits)."""
+MAX_CLIENT_CONTEXT: Final = 3583
+"""Characters in base64 (lambda/latest/api/API_Invoke)."""
 
 
 class Invoker:
@@ -41,7 +44,8 @@ class Invoker:
             message = f"Request must be smaller than {limit} bytes for the InvokeFunction operation"
             raise ApiError(413, "RequestTooLargeException", message)
         _refuse_headers(request)
-        payload, spec = _payload(request.body), self.spec(ref)
+        payload, client_context = _payload(request.body), _client_context(request)
+        spec = self.spec(ref)
         match kind:
             case "DryRun":
                 return Response(204)
@@ -49,7 +53,7 @@ class Invoker:
                 request_id = self._executor.submit_event(spec, payload)
                 return Response(202, b"", {"x-amzn-requestid": request_id})
             case "RequestResponse":
-                return await self._wait(request, spec, payload)
+                return await self._wait(request, spec, payload, client_context)
         raise invalid(f"InvocationType {kind!r} must be RequestResponse, Event or DryRun")
 
     def accept(self, arn: str, payload: bytes) -> bool:
@@ -64,10 +68,12 @@ class Invoker:
         self._executor.submit_event(spec, payload)
         return True
 
-    async def run(self, spec: FunctionSpec, payload: bytes, *, log_tail: bool = False) -> Invocation:
+    async def run(
+        self, spec: FunctionSpec, payload: bytes, *, log_tail: bool = False, client_context: str = ""
+    ) -> Invocation:
         """Invoke and wait; ApiError 429 where a limit is reached, else where the function cannot be run at all."""
         try:
-            return await self._executor.invoke(spec, payload, log_tail=log_tail)
+            return await self._executor.invoke(spec, payload, log_tail=log_tail, client_context=client_context)
         except PackageError as error:
             raise ApiError(502, "InvalidZipFileException", str(error)) from error
         except BenchmarkError as error:
@@ -76,9 +82,9 @@ class Invoker:
             details = {"Reason": error.reason}
             raise ApiError(429, "TooManyRequestsException", "Rate Exceeded.", details) from error
 
-    async def _wait(self, request: Request, spec: FunctionSpec, payload: bytes) -> Response:
+    async def _wait(self, request: Request, spec: FunctionSpec, payload: bytes, client_context: str) -> Response:
         tail = request.headers.get("x-amz-log-type") == "Tail"
-        done = await self.run(spec, payload, log_tail=tail)
+        done = await self.run(spec, payload, log_tail=tail, client_context=client_context)
         headers = {
             **JSON,
             "x-amz-executed-version": done.executed_version,
@@ -90,9 +96,26 @@ class Invoker:
 
 
 def _refuse_headers(request: Request) -> None:
-    for name in ("x-amz-client-context", "x-amz-tenant-id", "x-amz-durable-execution-name"):
+    for name in ("x-amz-tenant-id", "x-amz-durable-execution-name"):
         if name in request.headers:
             raise not_implemented(f"the header {name} of Invoke")
+
+
+def _client_context(request: Request) -> str:
+    """What the caller says of itself, as one line; Lambda gives it to synchronous invocations only."""
+    given = request.headers.get("x-amz-client-context")
+    if given is None:
+        return ""
+    try:
+        if len(given) > MAX_CLIENT_CONTEXT:
+            raise ValueError(f"longer than {MAX_CLIENT_CONTEXT} characters")
+        value = read_json(base64.b64decode(given, validate=True))
+        if not isinstance(value, dict):
+            raise ValueError("no object")
+        return json.dumps(value)
+    except ValueError as error:
+        message = f"Client context must be a valid Base64-encoded JSON object. ({error})"
+        raise ApiError(400, "InvalidRequestContentException", message) from None
 
 
 def _payload(body: bytes) -> bytes:
