@@ -40,7 +40,7 @@ def over_runs(values: Sequence[float | None]) -> OverRuns:
     if len(found) < MIN_RUNS:
         reason = f"interval n/a (needs >= {MIN_RUNS} runs, has {len(found)})"
         return OverRuns(tuple(values), mean, middle, None, None, reason)
-    from scipy.stats import t as student  # not at the top: it takes 0.6 s
+    from scipy.special import stdtrit  # Student's t; not at the top: a command that only refuses needs none
 
-    half = float(student.ppf((1 + CONFIDENCE) / 2, len(found) - 1)) * stdev(found) / len(found) ** 0.5
+    half = float(stdtrit(len(found) - 1, (1 + CONFIDENCE) / 2)) * stdev(found) / len(found) ** 0.5
     return OverRuns(tuple(values), mean, middle, mean - half, mean + half, None)
