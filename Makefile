@@ -7,13 +7,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 ARGS ?=
+WORKERS ?= 0
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 .PHONY: help bench test fuzz check lock clean-venv
 
 help:
 	@echo "make bench   the seed's 24 cells on the local platform (ARGS=... for options of 'serverless-mlperf run')"
-	@echo "make test    lint, types and tests"
+	@echo "make test    lint, types and tests (WORKERS=2: by two processes beside each other)"
 	@echo "make fuzz    the function against 15,000 events and inputs of any kind, the local platform against 200,000"
 	@echo "make check   lint and types alone"
 	@echo "make lock    resolve requirements.lock anew (needs uv)"
@@ -22,7 +23,7 @@ bench: $(READY)
 	$(BIN)/serverless-mlperf run $(ARGS)
 
 test: check
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 fuzz: $(READY)
 	HYPOTHESIS_PROFILE=thorough SERVERLESS_MLPERF_FUZZ_CASES=100000 $(BIN)/python -m pytest \

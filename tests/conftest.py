@@ -3,7 +3,7 @@
 For the tests of the local platform's S3: one server, and a bucket for each.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 import os
 from pathlib import Path
 import re
@@ -14,6 +14,7 @@ from hypothesis import settings
 import pytest
 
 from local_server import MOTO, PLATFORM, client, serving
+from sharing import host
 
 settings.register_profile("thorough", max_examples=5_000, deadline=None)
 if profile := os.environ.get("HYPOTHESIS_PROFILE"):
@@ -24,6 +25,22 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 MARK = "SERVERLESS_MLPERF_TEST_SESSION"
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Beside the other worker's test; what measures the host's CPU runs alone."""
+    with host(alone=item.get_closest_marker("alone") is not None):
+        return (yield)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Modules in the order of their names: the long ones come first, so that both workers end together."""
+    from workers import ByModule  # not at the top: only what `-n` asks for needs pytest-xdist
+
+    config.option.loadscopereorder = False
+    return ByModule(config, log)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def isolated_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """No AWS_* variable reaches a test; built packages are shared within the session alone."""
@@ -31,8 +48,10 @@ def isolated_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
         for name in [name for name in os.environ if name.startswith("AWS_")]:
             patch.delenv(name)
         cache = tmp_path_factory.mktemp("cache")
-        # Functions run as another user when the tests run as root: they must be able to walk to the cache.
-        for folder in (cache, *cache.parents[:2]):
+        # Functions run as another user when the tests run as root: they must be able to walk to the cache. A worker has
+        # a folder of its own in the session's.
+        above = 3 if "PYTEST_XDIST_WORKER" in os.environ else 2
+        for folder in (cache, *cache.parents[:above]):
             folder.chmod(0o755)
         patch.setenv("SERVERLESS_MLPERF_CACHE", str(cache))
         patch.setenv(MARK, str(os.getpid()))

@@ -4,6 +4,7 @@ from dataclasses import replace
 import io
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
 from serverless_mlperf.cells import Cells
@@ -67,6 +68,7 @@ def test_failed_retirement_loses_no_result(tmp_path: Path) -> None:
         assert f"cell {name}: its function was not retired in order: local platform: DELETE" in printed
 
 
+@pytest.mark.alone
 def test_share_that_was_not_given_is_measured_again(tmp_path: Path) -> None:
     """A run whose function had less CPU than its size stands for is tried as often as allowed, and stays INVALID."""
     folder, failures, _ = measure(Starving, tmp_path, 1, 768)

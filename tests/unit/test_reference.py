@@ -129,10 +129,11 @@ def test_process_that_fails_is_a_run_error(models: ModelSet, tmp_path: Path) -> 
 
 
 @pytest.mark.usefixtures("own_cache")
-def test_interrupt_ends_the_process(models: ModelSet, tmp_path: Path) -> None:
+def test_interrupt_ends_the_process(models: ModelSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever stops the caller stops the process too; the session's end checks that none is left."""
+    monkeypatch.setattr("serverless_mlperf.reference.SAY_EVERY_S", 0.2)
     dataset = pictures("classification", tmp_path)
-    samples = tuple(replace(dataset.samples[n % COUNT], index=n, key=f"synthetic/{n}.jpg") for n in range(50_000))
+    samples = tuple(replace(dataset.samples[n % COUNT], index=n, key=f"synthetic/{n}.jpg") for n in range(20_000))
 
     def interrupt(line: str) -> None:
         if " of " in line:

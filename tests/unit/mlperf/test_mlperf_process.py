@@ -189,8 +189,8 @@ def test_duplicates_are_counted_once_each(tmp_path: Path) -> None:
 
 def test_late_results_are_not_duplicates(tmp_path: Path) -> None:
     """A result after its deadline cannot complete the query again; the query stays lost."""
-    fake = {"duplicate": 1.0, "duplicate_delay_s": 0.8, "loss": 0.0, "delay_s": 0.9, "faults_after": 10_000}
-    result, _, _ = measure(fake_spec(tmp_path, fake=fake, timeout_s=0.4, drain_s=1.5, query_count=10))
+    fake = {"duplicate": 1.0, "duplicate_delay_s": 0.4, "loss": 0.0, "delay_s": 0.45, "faults_after": 10_000}
+    result, _, _ = measure(fake_spec(tmp_path, fake=fake, timeout_s=0.2, drain_s=0.75, query_count=10))
     assert (result.timeouts, result.late, result.duplicates, result.ok) == (10, 10, 0, 0)
     assert "lost" in codes(result)
 

@@ -29,6 +29,7 @@ def test_one_environment_is_always_allowed() -> None:
     assert capacity.fits(1.7)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(("memory_mib", "threads"), [(768, 1), (3008, 2)])
 def test_cpu_clock_of_an_environment_obeys_the_share(tmp_path: Path, memory_mib: int, threads: int) -> None:
     """In the long run a spinning handler gets memory / 1769 of a core, by its own CPU clock and the platform's."""
