@@ -43,6 +43,10 @@ def local_serve(  # noqa: PLR0913 - an argument per option
     keep_alive: Annotated[
         str, typer.Option(help="When idle environments end: off (they stay), 2025 or 2020, as measured on Lambda.")
     ] = "off",
+    delays: Annotated[
+        list[str] | None,
+        typer.Option(help="Modelled delay: microvm-2021, download-2021, s3-trigger-uncalibrated; repeatable."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of all that the service draws.")] = 0,
 ) -> None:
     """Serve S3, SQS and Lambda on 127.0.0.1 until Ctrl-C."""
@@ -62,6 +66,7 @@ def local_serve(  # noqa: PLR0913 - an argument per option
         account_concurrency=account_concurrency,
         scale_up=scale_up,
         keep_alive=keep_alive,
+        delays=tuple(delays or ()),
         seed=seed,
     )
     raise typer.Exit(run(options))

@@ -13,6 +13,7 @@ import uuid
 from serverless_mlperf.errors import BenchmarkError, PlatformError
 from serverless_mlperf.platforms.local.artefacts import Artefacts
 from serverless_mlperf.platforms.local.controller_client import Child, ControllerClient, Exit
+from serverless_mlperf.platforms.local.delays import Delays
 from serverless_mlperf.platforms.local.environment_faults import init_fault, strike_handler, strike_response
 from serverless_mlperf.platforms.local.faults import FaultBoard
 from serverless_mlperf.platforms.local.handler_process import inside_of
@@ -53,9 +54,10 @@ class Workshop:
         artefacts: Artefacts,
         runtime: "asyncio.Future[Runtime]",
         faults: FaultBoard,
+        delays: Delays,
     ) -> None:
         self.sandbox, self.controller, self.artefacts, self.runtime = sandbox, controller, artefacts, runtime
-        self.faults = faults
+        self.faults, self.delays = faults, delays
         self.made = 0
 
 
@@ -172,7 +174,9 @@ class Environment:
             spawn_asked_ns=None if init_ms is None else self._spawn_asked_ns,
             spawned_ns=None if init_ms is None else self._spawned_ns,
             error_message=outcome.error_message,
+            modelled_delay_ms=round(job.modelled_delay_ms, 3),
         )
+        job.modelled_delay_ms = 0.0  # a retry waits for its own
         tail = self._end_log(job, outcome, report)
         return Outcome(outcome.payload, outcome.status, outcome.error_type, tail), report
 
@@ -194,6 +198,7 @@ class Environment:
     async def _initialise(self, job: Job) -> tuple[Outcome | None, float | None]:
         """Start the process and wait until it asks for work; returns a failure, if any, and the phase's ms."""
         port = await self._api.open()
+        await self._hold_back(job)
         self._in_free_init = True
         begun_ns = await self._spawn(port, throttled=False)
         ready = await self._wait_ready(FREE_INIT_S)
@@ -213,6 +218,14 @@ class Environment:
         self._workshop.controller.throttle(self._key)
         self._owner.on_initialised(self)
         return None, init_ms
+
+    async def _hold_back(self, job: Job) -> None:
+        """Wait for as long as a cloud would take until the process can be started, where that is modelled."""
+        zips = (self.spec.code_zip, *(path for _, path in self.spec.layer_zips))
+        delay_ms = self._workshop.delays.cold_ms(sum(path.stat().st_size for path in zips))
+        if delay_ms:
+            job.modelled_delay_ms += delay_ms
+            await asyncio.sleep(delay_ms / 1000)
 
     async def _wait_ready(self, timeout_s: float | None) -> bool:
         """Wait for the first /next or the end of the process."""

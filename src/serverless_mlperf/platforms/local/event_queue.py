@@ -103,7 +103,7 @@ class EventQueue:
         event = self._event(spec, request_id, payload, now_ns, delay_ms)
         document = {"arn": spec.arn, "accepted_ns": now_ns}
         self._journal.save((KIND, request_id), lambda: document, partial(self._take_back, event), payload)
-        self._journal.when_kept(partial(self._offer, event))
+        self._journal.when_kept(partial(self._hold_back if delay_ms else self._offer, event))
 
     def resume(self, kept: Iterable[Entry]) -> None:
         """Go on with events that an earlier process accepted; those of functions that are gone are dropped."""
@@ -124,6 +124,17 @@ class EventQueue:
             request_id, payload, "event", now_ns, self._on_end, arn=spec.arn, expires_s=expires_s,
             modelled_delay_ms=delay_ms, lane=lane,
         )  # fmt: skip
+
+    def _hold_back(self, event: Event) -> None:
+        """Offer it when its modelled delay is over, which is a client's time and not the service's minutes."""
+        asyncio.get_running_loop().call_later(event.modelled_delay_ms / 1000, self._offer_late, event)
+
+    def _offer_late(self, event: Event) -> None:
+        if event.lane.gone:
+            event.lane.counts["dropped"] += 1
+            self._ended(event)
+        else:
+            self._offer(event)
 
     def _take_back(self, event: Event) -> None:
         """It could not be written down, so it was not accepted."""

@@ -13,6 +13,7 @@ from serverless_mlperf.errors import BenchmarkError, PlatformError
 from serverless_mlperf.platforms.local.artefacts import Artefacts
 from serverless_mlperf.platforms.local.concurrency import Concurrency
 from serverless_mlperf.platforms.local.controller_client import ControllerClient
+from serverless_mlperf.platforms.local.delays import Delays
 from serverless_mlperf.platforms.local.environment import Workshop
 from serverless_mlperf.platforms.local.event_queue import EventQueue
 from serverless_mlperf.platforms.local.executor_protocol import Resolve, Send
@@ -56,7 +57,10 @@ class LocalExecutor:
         self._isolation = isolation
         sandbox = Sandbox(endpoint_url, self._scratch, self._uid, cores, isolation, access_key)
         self._artefacts = Artefacts()
-        workshop = Workshop(sandbox, self._controller, self._artefacts, self._runtime, faults or FaultBoard())
+        self._delays = Delays(model.delays, model.seed)
+        workshop = Workshop(
+            sandbox, self._controller, self._artefacts, self._runtime, faults or FaultBoard(), self._delays
+        )
         self._clock = ScaledClock(model.clock_speed)
         self._concurrency = Concurrency(self._clock.now_s, model.account_concurrency, model.scale_up)
         keep_alive = PROFILES[model.keep_alive](self._clock, model.seed)
@@ -97,11 +101,11 @@ class LocalExecutor:
         tail = outcome.log_tail if log_tail else b""
         return Invocation(job.request_id, outcome.payload, outcome.function_error, tail, spec.version)
 
-    def submit_event(self, spec: FunctionSpec, payload: bytes) -> str:
+    def submit_event(self, spec: FunctionSpec, payload: bytes, *, from_s3: bool = False) -> str:
         """Accept an asynchronous invocation; returns its request id at once."""
         self._check_open()
-        request_id = str(uuid.uuid4())
-        self._events.accept(spec, request_id, payload, time.time_ns())
+        request_id, delay_ms = str(uuid.uuid4()), self._delays.trigger_ms() if from_s3 else 0.0
+        self._events.accept(spec, request_id, payload, time.time_ns(), delay_ms)
         return request_id
 
     def resume(self, kept: Sequence[Entry]) -> None:
@@ -150,6 +154,7 @@ class LocalExecutor:
             "events_by_function": {name: dict(counts) for name, counts in self._events.counts_by_function.items()},
             "clock": self._clock.describe(),
             "keep_alive": self._keep_alive,
+            "modelled_delays": self._delays.describe(),
             "isolation": {**self._isolation.describe(), **describe(self._controller.kind)},
             "uid": self._uid,
             "controller": {

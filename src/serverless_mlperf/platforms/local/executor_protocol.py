@@ -38,8 +38,11 @@ class Executor(Protocol):
         The client's context is one line of JSON in ASCII: the runtime gets it as a header.
         """
 
-    def submit_event(self, spec: FunctionSpec, payload: bytes) -> str:
-        """Accept an asynchronous invocation, retried as the spec says; returns its request id."""
+    def submit_event(self, spec: FunctionSpec, payload: bytes, *, from_s3: bool = False) -> str:
+        """Accept an asynchronous invocation, retried as the spec says; returns its request id.
+
+        What comes from S3 may be held back by a modelled delay.
+        """
 
     def resume(self, kept: Sequence[Entry]) -> None:
         """Go on with events that an earlier process accepted; once, when it is connected."""

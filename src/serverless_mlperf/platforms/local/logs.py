@@ -37,6 +37,8 @@ class InvocationReport:
     spawned_ns: int | None = None
     error_message: str | None = None
     """One line; not part of the REPORT line."""
+    modelled_delay_ms: float = 0.0
+    """How long modelled delays held the invocation back: in none of the durations."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

@@ -37,6 +37,8 @@ class ServerOptions:
     """Environments that a function may start in 10 s."""
     keep_alive: str = "off"
     """When idle environments end: off (they stay), 2025 or 2020."""
+    delays: tuple[str, ...] = ()
+    """Modelled delays that only a cloud has: names of profiles; none by default."""
     seed: int = 0
     """Of all that the service draws."""
 
@@ -44,5 +46,10 @@ class ServerOptions:
     def model(self) -> ServiceModel:
         """How Lambda behaves around the functions; raises InputError."""
         return ServiceModel(
-            self.clock_speed, self.account_concurrency, self.scale_up, keep_alive=self.keep_alive, seed=self.seed
+            self.clock_speed,
+            self.account_concurrency,
+            self.scale_up,
+            keep_alive=self.keep_alive,
+            delays=self.delays,
+            seed=self.seed,
         )

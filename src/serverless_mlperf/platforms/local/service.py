@@ -59,6 +59,10 @@ def _failed(error: BenchmarkError) -> int:
     return error.exit_status
 
 
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, text.split(",")))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="serverless-mlperf local serve", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0: any free one")
@@ -73,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--account-concurrency", type=int, default=ACCOUNT_CONCURRENCY, help="invocations at once")
     parser.add_argument("--scale-up", type=int, default=SCALE_UP, help="environments a function may start in 10 s")
     parser.add_argument("--keep-alive", default="off", help="when idle environments end: off, 2025 or 2020")
+    parser.add_argument("--delays", type=_names, default=(), help="modelled delays, e.g. microvm-2021,download-2021")
     parser.add_argument("--seed", type=int, default=0, help="of all that the service draws")
     return parser
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from serverless_mlperf.errors import InputError
 from serverless_mlperf.platforms.local.concurrency import ACCOUNT_CONCURRENCY, SCALE_UP
+from serverless_mlperf.platforms.local.delays import check_profiles
 from serverless_mlperf.platforms.local.keep_alive import OFF, check_profile
 from serverless_mlperf.platforms.local.scaled_clock import checked_speed
 
@@ -20,11 +21,14 @@ class ServiceModel:
     """Environments that a function may start in 10 s."""
     keep_alive: str = OFF
     """When idle environments end: a profile of keep_alive.PROFILES."""
+    delays: tuple[str, ...] = ()
+    """Modelled delays: profiles of delays.PROFILES."""
     seed: int = 0
     """Of all that the service draws."""
 
     def __post_init__(self) -> None:
         check_profile(self.keep_alive)
+        check_profiles(self.delays)
         try:
             checked_speed(self.clock_speed)
         except ValueError as error:

@@ -104,7 +104,7 @@ class IdleExecutor:
     def resume(self, kept: Sequence[Entry]) -> None:
         """No earlier process."""
 
-    def submit_event(self, spec: FunctionSpec, payload: bytes) -> str:  # noqa: ARG002
+    def submit_event(self, spec: FunctionSpec, payload: bytes, *, from_s3: bool = False) -> str:  # noqa: ARG002
         """Take it."""
         return "id"
 

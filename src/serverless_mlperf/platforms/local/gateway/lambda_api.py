@@ -85,7 +85,7 @@ class LambdaApi:
 
     def tell(self, arn: str, payload: bytes) -> None:
         """An S3 event for the function of that ARN; one that is gone loses it, as on AWS."""
-        self.invoker.accept(arn, payload)
+        self.invoker.accept(arn, payload, from_s3=True)
 
     def deliver(self, arn: str, payload: bytes) -> bool:
         """An event for the function of that ARN, of no bucket; whether there is such a function."""

@@ -56,7 +56,7 @@ class Invoker:
                 return await self._wait(request, spec, payload, client_context)
         raise invalid(f"InvocationType {kind!r} must be RequestResponse, Event or DryRun")
 
-    def accept(self, arn: str, payload: bytes) -> bool:
+    def accept(self, arn: str, payload: bytes, *, from_s3: bool = False) -> bool:
         """Take an event for the function of an ARN, which may still be on its way; whether there is one."""
         try:
             ref = function_ref(arn)
@@ -65,7 +65,7 @@ class Invoker:
             return False
         ready = function.serving is not None or revision.progress.state == "Active"
         spec = spec_to_invoke(function, ref) if ready else make_spec(function, revision, ref.qualifier)
-        self._executor.submit_event(spec, payload)
+        self._executor.submit_event(spec, payload, from_s3=from_s3)
         return True
 
     async def run(
