@@ -51,6 +51,8 @@ def cell_result(outcome: RunOutcome, run: int, engine: dict[str, Any], step: int
         forward_cpu_ms=summary.forward_cpu_ms,
         platform_cpu_ms=_per_query(outcome.usage.cpu_ns, driver.issued),
         client_cpu_ms=_per_query(driver.client_cpu_ns, driver.issued),
+        isolation=outcome.usage.isolation,
+        controller=outcome.usage.controller,
         lost=driver.timeouts + driver.send_errors + driver.unfinished,
         duplicates=driver.duplicates,
         errors=driver.errors,

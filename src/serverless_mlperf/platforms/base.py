@@ -80,6 +80,10 @@ class PlatformUsage:
     loop_lag_max_ns: int | None = None
     faults: str | None = None
     """Faults that the platform was told to inject, and how many it has; None when nobody asked for any."""
+    isolation: str | None = None
+    """How environments are kept apart: `bubblewrap` or `plain`."""
+    controller: str | None = None
+    """What holds them to their CPU share, e.g. `sigstop`."""
 
 
 class Platform(Protocol):

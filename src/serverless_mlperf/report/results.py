@@ -109,6 +109,9 @@ class CellResult:
     waterfall: Waterfall | None = None
     """Where the time of warm queries went."""
     cold_waterfall: Waterfall | None = None
+    isolation: str | None = None
+    """How environments were kept apart, and what held them to their share; None on a platform that does not tell."""
+    controller: str | None = None
     cost: RunCost | None = None
     """Price of a query, warm and cold apart; None where the platform billed nothing."""
 

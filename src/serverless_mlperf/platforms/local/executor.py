@@ -146,6 +146,10 @@ class LocalExecutor:
         """REPORT lines of a function as values, in order; they outlive the function."""
         return [report.as_dict() for report in self._scheduler.reports.get(function_name, ())]
 
+    def means(self) -> dict[str, str]:
+        """Names of the isolation of environments and of the controller of their share."""
+        return {"isolation": self._isolation.name, "controller": self._controller.kind}
+
     def status(self) -> dict[str, Any]:
         """Environments, counters, and what the isolation is worth."""
         return {

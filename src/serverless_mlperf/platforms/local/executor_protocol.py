@@ -69,6 +69,9 @@ class Executor(Protocol):
     def reports(self, function_name: str) -> list[dict[str, Any]]:
         """REPORT lines of a function as values, in order."""
 
+    def means(self) -> dict[str, str]:
+        """Names of the `isolation` of environments and of the `controller` of their share."""
+
     def status(self) -> dict[str, Any]:
         """Environments and counters."""
 

@@ -129,6 +129,10 @@ class IdleExecutor:
         """Nothing ran."""
         return []
 
+    def means(self) -> dict[str, str]:
+        """None."""
+        return {}
+
     def status(self) -> dict[str, Any]:
         """Nothing to tell."""
         return {}

@@ -150,16 +150,18 @@ class LocalServer:
             return await self._download(request.path.removeprefix(DOWNLOADS).removesuffix(".zip"))
         answers: dict[str, Callable[[], Any]] = {
             "/_platform/status": self._status,
-            "/_platform/usage": lambda: {
-                **self._probe.window(_number(request, "since_ns"), _number(request, "until_ns")),
-                "faults": self._faults.summary(),
-            },
+            "/_platform/usage": lambda: self._usage(_number(request, "since_ns"), _number(request, "until_ns")),
             "/_platform/reports": lambda: self._executor.reports(request.query.get("function", "")),
         }
         answer = answers.get(request.path)
         if answer is None:
             return Response(404, b"no such page")
         return Response(200, json.dumps(answer()).encode(), JSON)
+
+    def _usage(self, since_ns: int, until_ns: int) -> dict[str, Any]:
+        """platforms.base.PlatformUsage of a window of time."""
+        window = self._probe.window(since_ns, until_ns)
+        return {**window, "faults": self._faults.summary(), **self._executor.means()}
 
     async def _download(self, sha256: str) -> Response:
         """A package, where GetFunction and GetLayerVersion say that it can be had."""
