@@ -16,14 +16,17 @@ from serverless_mlperf.platforms.local.model import ThrottledError
 
 
 def test_environments_are_distinct_processes_of_awslambdaric(tmp_path: Path) -> None:
-    """Four calls at once at 768 MB run in four (on two cores) processes whose command line is awslambdaric's."""
+    """Calls at once at 768 MB come to run in four (on two cores) processes, whose command line is awslambdaric's."""
 
     async def scenario() -> None:
         async with executor(tmp_path) as running:
             spec = function(tmp_path, memory_mib=768)
             limit = most_at_once(768, len(os.sched_getaffinity(0)))
-            answers = await asyncio.gather(*(ask(running, spec, act="sleep", s=0.3) for _ in range(2 * limit)))
-            pids = {answer["pid"] for answer in answers}
+            pids: set[int] = set()
+            async with asyncio.timeout(60):
+                while len(pids) < limit:  # on a busy host warm ones may have served all before the last one is there
+                    answers = await asyncio.gather(*(ask(running, spec, act="sleep", s=0.3) for _ in range(2 * limit)))
+                    pids |= {answer["pid"] for answer in answers}
             assert len(pids) == limit
             for pid in pids:
                 command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
@@ -332,7 +335,7 @@ def test_versions_have_environments_of_their_own(tmp_path: Path) -> None:
             assert pids[:2] == pids[2:]
             assert pids[0] != pids[1]
             long = asyncio.ensure_future(ask(running, replace(latest, reserved_concurrency=1), act="sleep", s=60))
-            await until(lambda: running.status()["functions"]["probe"]["active"] == 1)
+            await until(lambda: running.status()["concurrency"]["under_way"] == {"probe": 1})
             with pytest.raises(ThrottledError):
                 await running.invoke(replace(first, reserved_concurrency=1), b"{}")
             await running.retire("probe", "1")
