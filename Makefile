@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 ARGS ?=
-WORKERS ?= 0
+WORKERS ?= 2
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 .PHONY: help bench test fuzz check lock clean-venv

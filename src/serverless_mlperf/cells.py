@@ -20,7 +20,7 @@ from serverless_mlperf.plan import RunPlan, next_run, settled
 from serverless_mlperf.platforms.base import FunctionConfig, Platform, Target
 from serverless_mlperf.platforms.local.model import visible_cores
 from serverless_mlperf.preparation import MODELS_PREFIX, Preparation
-from serverless_mlperf.pricing.cost import Pricing, run_cost
+from serverless_mlperf.pricing.cost import Pricing
 from serverless_mlperf.records import Record, write_records
 from serverless_mlperf.report.coldstarts import cold_lines
 from serverless_mlperf.report.progress import LiveProgress
@@ -218,9 +218,7 @@ class Cells:
         """Write what was computed of a try; summary.json last, so that its presence means a whole run."""
         tries = self._folder.count_tries(step.cell.name, step.run, step.number)
         outcome = replace(outcome, validity=replace(outcome.validity, tries=tries))
-        result = cell_result(outcome, step.run, first_engine(outcome), step.number)
-        cost = run_cost(outcome.records, step.cell.memory_mib, result.transport, result.payload, self._pricing)
-        result = replace(result, cost=cost)
+        result = cell_result(outcome, step.run, first_engine(outcome), step.number, self._pricing)
         write_outcome(outcome)
         write_json(outcome.folder / "summary.json", result.to_dict())
         return result

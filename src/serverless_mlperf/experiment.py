@@ -19,9 +19,8 @@ from serverless_mlperf.platforms.local.host import undisturbed_at_once
 from serverless_mlperf.platforms.local.platform import LocalPlatform, check_concurrency
 from serverless_mlperf.preflight import needs_of, preflight, read_room
 from serverless_mlperf.preparation import Preparation, prepare
-from serverless_mlperf.pricing.billing import PRESENT_RULES, rules_on
-from serverless_mlperf.pricing.cost import Pricing
-from serverless_mlperf.pricing.table import load_prices, region_document, region_from
+from serverless_mlperf.pricing.choice import pricing_of
+from serverless_mlperf.pricing.table import load_prices, region_document
 from serverless_mlperf.provenance import check_unchanged, describe_client
 from serverless_mlperf.report.csvfile import write_results
 from serverless_mlperf.report.figures import draw_figures
@@ -90,18 +89,9 @@ def _measured(
     config: ExperimentConfig, preparation: Preparation, folder: ResultsFolder, console: Console
 ) -> Mapping[str, str]:
     """Measure what is missing; cell -> why it failed."""
-    pricing = _pricing(config, folder)
+    pricing = pricing_of(folder)
     with LocalPlatform(config.bucket_name, config.fault_settings) as platform:
         return Cells(config, preparation, platform, folder, console, _environments(config), pricing).measure_missing()
-
-
-def _pricing(config: ExperimentConfig, folder: ResultsFolder) -> Pricing:
-    """By the prices of the day on which the experiment began, also when it is resumed."""
-    noted = folder.environment.get("prices")
-    known = noted is not None
-    prices = region_from(noted, str(folder.path)) if known else load_prices().region(config.price_region)
-    rules = rules_on(config.billing_date) if config.billing_date else PRESENT_RULES
-    return Pricing(config.price_region, prices, rules)
 
 
 def _environments(config: ExperimentConfig) -> dict[Cell, int]:

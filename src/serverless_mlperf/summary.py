@@ -10,6 +10,7 @@ from serverless_mlperf.mlperf.verdict import client_cpu_share
 from serverless_mlperf.outcome import RunOutcome
 from serverless_mlperf.percentiles import Quantile, percentiles
 from serverless_mlperf.platforms.local.model import cpu_share
+from serverless_mlperf.pricing.cost import Pricing, RunCost, run_cost
 from serverless_mlperf.quota import demands_from_records, predict_forward_ms, predict_share_ms
 from serverless_mlperf.records import Record
 from serverless_mlperf.report.results import CellResult
@@ -19,8 +20,10 @@ from serverless_mlperf.stats import Summary, summarise
 _AP_FIGURES: Final = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
 
 
-def cell_result(outcome: RunOutcome, run: int, engine: dict[str, Any], step: int = 1) -> CellResult:
-    """Compute the row from the records; nothing is measured here."""
+def cell_result(
+    outcome: RunOutcome, run: int, engine: dict[str, Any], step: int = 1, pricing: Pricing | None = None
+) -> CellResult:
+    """Compute the row from the records; nothing is measured here. Without prices it has no cost."""
     summary = _summary(outcome)
     latency, completion = summary.latency, summary.completion
     share_ms, quota_ms = _predictions(outcome, summary, engine)
@@ -75,7 +78,16 @@ def cell_result(outcome: RunOutcome, run: int, engine: dict[str, Any], step: int
         latencies=summary.latencies,
         waterfall=summary.waterfall,
         cold_waterfall=summary.cold_waterfall,
+        cost=_cost(outcome, pricing),
     )
+
+
+def _cost(outcome: RunOutcome, pricing: Pricing | None) -> RunCost | None:
+    if pricing is None:
+        return None
+    driver = outcome.driver
+    transport, payload = driver.transport_name or "s3", driver.transport_options.get("payload")
+    return run_cost(outcome.records, outcome.cell.memory_mib, transport, payload, pricing)
 
 
 def flight_percentiles(records: Sequence[Record]) -> tuple[Quantile, ...]:

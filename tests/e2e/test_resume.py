@@ -26,6 +26,7 @@ from kills import (
 import pytest
 
 from serverless_mlperf.outcome import first_engine, read_outcome
+from serverless_mlperf.pricing.choice import pricing_of
 from serverless_mlperf.store import ResultsFolder
 from serverless_mlperf.summary import cell_result
 from serverless_mlperf.tries import UNFINISHED, write_json
@@ -76,7 +77,7 @@ def test_summaries_can_be_computed_again(finished: Path) -> None:
     for cell, each in tries:
         outcome = read_outcome(each.folder, cell)
         assert each.result is not None
-        again = cell_result(outcome, each.result.run, first_engine(outcome)).to_dict()
+        again = cell_result(outcome, each.result.run, first_engine(outcome), pricing=pricing_of(folder)).to_dict()
         summary = json.loads((each.folder / "summary.json").read_text())
         verdict = ("valid", "reasons")  # made VALID above
         assert json.loads(json.dumps({k: v for k, v in again.items() if k not in verdict})) == {
