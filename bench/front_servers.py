@@ -88,7 +88,9 @@ class Platform:
             Role="arn:aws:iam::000000000000:role/r", Handler=f"app.{handler}", Code={"ZipFile": self._bytes.getvalue()},
             MemorySize=MEMORY_MIB, Timeout=DEADLINE_S,
         )  # fmt: skip
-        self._lambda.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 0.05, "MaxAttempts": 1200})
+        self._lambda.get_waiter("function_active_v2").wait(
+            FunctionName=name, WaiterConfig={"Delay": 0.05, "MaxAttempts": 1200}
+        )
         return made
 
     def delete(self, name: str) -> None:

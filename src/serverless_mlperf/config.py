@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic_core import ErrorDetails
 
 from serverless_mlperf.errors import InputError
-from serverless_mlperf.mlperf.length import LengthName
+from serverless_mlperf.mlperf.length import Length, LengthName, length_of
 from serverless_mlperf.mlperf.spec import SAMPLES_PER_QUERY, Mode, Scenario
 from serverless_mlperf.platforms.local.faults import FaultSettings
 from serverless_mlperf.workloads import ENGINE_AND_FORMATS, MEMORY_MIB, TASKS, WORKLOADS, Cell, EngineAndFormat, Task
@@ -172,6 +172,12 @@ class ExperimentConfig(BaseModel):
     def loadgen_scenario(self) -> Scenario:
         """The scenario under LoadGen's name."""
         return SCENARIOS[self.scenario]
+
+    @property
+    def run_length(self) -> Length:
+        """How long a run is; the scores of compliance tests are compared."""
+        compared = self.mode in ("test01", "test04")
+        return length_of(self.length, self.loadgen_scenario, self.queries, compared=compared)
 
     @property
     def takes_whole_folder(self) -> bool:

@@ -12,7 +12,7 @@ from serverless_mlperf.datasets.base import Dataset
 from serverless_mlperf.errors import RunError
 from serverless_mlperf.mlperf.agreement import checked
 from serverless_mlperf.mlperf.launch import check_lifeline, run_process
-from serverless_mlperf.mlperf.length import Length, length_of
+from serverless_mlperf.mlperf.length import Length
 from serverless_mlperf.mlperf.single import ask_once
 from serverless_mlperf.mlperf.spec import LOAD_SHARE, SAMPLES_PER_QUERY, DriverResult, RunSpec, Scenario
 from serverless_mlperf.mlperf.verdict import Reason, accuracy_below_target, verdict
@@ -134,7 +134,7 @@ def _spec(
     config: ExperimentConfig, cell: Cell, plan: RunPlan, dataset: Dataset, target: Target, folder: Path
 ) -> RunSpec:
     workload = WORKLOADS[cell.task]
-    scenario, length = config.loadgen_scenario, length_of(config.length, config.loadgen_scenario, config.queries)
+    scenario, length = config.loadgen_scenario, config.run_length
     return RunSpec(
         run=uuid.uuid4().hex[:8],
         target=target,

@@ -10,7 +10,6 @@ from typing import Final
 from serverless_mlperf.config import ExperimentConfig
 from serverless_mlperf.errors import HostError
 from serverless_mlperf.host import available_memory_bytes
-from serverless_mlperf.mlperf.length import length_of
 from serverless_mlperf.mlperf.spec import Mode
 from serverless_mlperf.plan import runs_at_most
 from serverless_mlperf.workloads import Cell
@@ -143,7 +142,7 @@ def _queries(config: ExperimentConfig, mode: Mode) -> int:
     """Queries of one run, at least: a duration may ask for more, how many more the function's speed decides."""
     if mode == "accuracy":
         return _images(config)
-    return length_of(config.length, config.loadgen_scenario, config.queries).queries * config.samples_per_query
+    return config.run_length.queries * config.samples_per_query
 
 
 def _images(config: ExperimentConfig) -> int:

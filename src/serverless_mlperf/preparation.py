@@ -6,7 +6,6 @@ from pathlib import Path
 
 from serverless_mlperf.config import ExperimentConfig
 from serverless_mlperf.datasets.base import Dataset, load_dataset
-from serverless_mlperf.mlperf.length import length_of
 from serverless_mlperf.models.build import ModelSet, cached_models
 from serverless_mlperf.packages import Package, cached_packages
 from serverless_mlperf.reference import Reference, cached_reference
@@ -83,7 +82,7 @@ def _dataset(config: ExperimentConfig, task: Task, say: Callable[[str], None]) -
 
 def _is_compared(config: ExperimentConfig, dataset: Dataset) -> bool:
     """Whether a run can query the whole data set: accuracy runs do, others repeat the samples LoadGen keeps ready."""
-    length = length_of(config.length, config.loadgen_scenario, config.queries)
+    length = config.run_length
     ready = WORKLOADS[dataset.task].performance_sample_count >= len(dataset.samples)
     enough = length.min_duration_s > 0 or length.queries * config.samples_per_query >= len(dataset.samples)
     return config.mode in ("accuracy", "test01") or (ready and enough)

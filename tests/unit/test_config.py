@@ -7,7 +7,7 @@ import pytest
 
 from serverless_mlperf.config import load_config
 from serverless_mlperf.errors import InputError
-from serverless_mlperf.mlperf.length import Length, length_of
+from serverless_mlperf.mlperf.length import Length
 
 
 def test_default_is_the_seeds_matrix() -> None:
@@ -15,7 +15,7 @@ def test_default_is_the_seeds_matrix() -> None:
     config = load_config(None, {})
     assert len(config.cells) == 24
     assert {cell.memory_mib for cell in config.cells} == {768, 1536, 2240, 3008}
-    assert length_of(config.length, config.loadgen_scenario, config.queries) == Length(100)
+    assert config.run_length == Length(100)
 
 
 def test_data_set_chooses_its_task() -> None:
@@ -85,3 +85,10 @@ def test_missing_file_is_refused(tmp_path: Path) -> None:
     """A file that is not there is named."""
     with pytest.raises(InputError, match=r"none\.toml"):
         load_config(tmp_path / "none.toml", {})
+
+
+def test_compared_runs_are_long_enough_to_be() -> None:
+    """A quick compliance test has 200 queries where a score is compared; a number that is asked for is kept."""
+    for mode, queries, expected in (("performance", None, 50), ("test01", None, 200), ("test04", 30, 30)):
+        config = load_config(None, {"mode": mode, "length": "quick" if queries is None else None, "queries": queries})
+        assert config.run_length.queries == expected
