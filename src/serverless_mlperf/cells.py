@@ -184,7 +184,7 @@ class Cells:
     def _measure_beside(
         self, step: Step, reference: Step, target: Target, started_cold: list[Record], progress: LiveProgress
     ) -> CellResult:
-        """Judge a compliance test whose score differs by its reference measured once more, after it."""
+        """Judge a compliance test whose score differs by more runs of its reference and its own, in turn."""
 
         def judge() -> CellResult:
             progress.event({"event": "retry", "reasons": "the score differs: is it the host?"})
@@ -206,9 +206,9 @@ class Cells:
         return result
 
     def _references(self, step: Step) -> list[Try]:
-        """Whole tries of the steps before it, in the order in which they were measured."""
+        """Whole tries of the step and those before it, in the order in which they were measured."""
         tries = self._folder.tries(step.cell.name)
-        return [each for each in tries if each.run == step.run and each.step < step.number and each.result]
+        return [each for each in tries if each.run == step.run and each.step <= step.number and each.result]
 
     def _judged(self, outcome: RunOutcome, step: Step) -> RunOutcome:
         """Add what only the figures and the other steps of the run tell."""

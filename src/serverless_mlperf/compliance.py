@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
+from typing import Final
 
 from serverless_mlperf.errors import RunError
 from serverless_mlperf.mlperf.compliance import (
@@ -19,17 +19,24 @@ from serverless_mlperf.outcome import RunOutcome
 from serverless_mlperf.report.results import CellResult
 from serverless_mlperf.tries import Try
 
+COMPARABLE: Final = (
+    *("min_duration", "min_query_count", "early_stopping", "latency_bound", "test01_", "test04_"),
+    "accuracy_below_target",
+)
+"""Codes of reasons under which a run's score is still one: what else made a run INVALID may be in its score."""
 
-def compared(outcome: RunOutcome, references: Sequence[Try]) -> RunOutcome:
+
+def compared(outcome: RunOutcome, tries: Sequence[Try]) -> RunOutcome:
     """The outcome with the verdict of its compliance test; as it is for a run that is none.
 
-    `references` are the whole tries of the steps before, in order; those after the run count as well. A run that the
-    host disturbed is not held against another's score. Raises RunError when a reference or a log is missing.
+    `tries` are the whole tries of this step and those before, in order; the outcome's own may be among them. A run that
+    the host disturbed is held against no score, and no score against it. Raises RunError when a reference or a log is
+    missing.
     """
     judged = tuple(reason for reason in outcome.validity.reasons if not reason.code.startswith(("test01_", "test04_")))
     validity = replace(outcome.validity, valid=not judged, reasons=judged)
     disturbed = validity.transient
-    for reason in _reasons(outcome, references):
+    for reason in _reasons(outcome, tries):
         if not (disturbed and reason.code in SCORE_DIFFERS):
             validity = validity.with_reason(reason)
     return replace(outcome, validity=validity)
@@ -43,16 +50,15 @@ def score_differs(result: CellResult) -> bool:
 def decide(judge: Callable[[], CellResult], measure: Callable[[], CellResult], retries: int) -> CellResult:
     """What a compliance test whose score differs comes to.
 
-    `judge` measures the reference once more and judges the test by both, `measure` measures the test anew. Only a host
-    that is shown to drift, by references that differ, lets the test be measured again, so many times at most.
+    `judge` measures the reference once more, `measure` the test, both judge by all runs so far. They take turns, so
+    many times at most, until the scores agree: a test that differs by more than its host does so to the end.
     """
     result = judge()
     for _ in range(retries):
-        if not _failed_by(result, HOST_DRIFTS):
-            break
-        result = measure()
-        if score_differs(result):
-            result = judge()
+        for act in (measure, judge):
+            if not _failed_by(result, (*SCORE_DIFFERS, *HOST_DRIFTS)):
+                return result
+            result = act()
     return result
 
 
@@ -61,28 +67,35 @@ def _failed_by(result: CellResult, codes: tuple[str, ...]) -> bool:
     return any(reason.startswith(tuple(f"{code}:" for code in codes)) for reason in result.reasons)
 
 
-def _reasons(outcome: RunOutcome, references: Sequence[Try]) -> Iterator[Reason]:
+def _reasons(outcome: RunOutcome, tries: Sequence[Try]) -> Iterator[Reason]:
     mode = outcome.driver.mode
     if mode not in ("test01", "test04"):
         return
-    performance = [driver for _, driver in _beside(outcome.folder, references, "performance")]
+    performance = _drivers(tries, "performance")
+    tested = [*_drivers([each for each in tries if each.folder != outcome.folder], mode), outcome.driver]
+    if not performance:
+        raise RunError("a compliance test needs a run in performance mode before it; measure the cell again")
     if mode == "test04":
-        yield from reasons_of_test04(performance, outcome.driver)
+        yield from reasons_of_test04(performance, tested)
         return
-    accuracy, _ = _beside(outcome.folder, references, "accuracy")[0]
-    expected = dict(reversed(read_answers(accuracy / "loadgen")))
+    accuracy = [each.folder for each in tries if _driver(each).mode == "accuracy"]
+    if not accuracy:
+        raise RunError("TEST01 needs a run in accuracy mode before it; measure the cell again")
+    expected = dict(reversed(read_answers(accuracy[-1] / "loadgen")))
     answers = compare_answers(expected, read_answers(outcome.folder / "loadgen"))
-    yield from reasons_of_test01(performance, outcome.driver, answers)
+    yield from reasons_of_test01(performance, tested, answers)
 
 
-def _beside(tested: Path, references: Sequence[Try], mode: Mode) -> list[tuple[Path, DriverResult]]:
-    """The last run of a mode before the one that is tested, and the first after it, if there is one."""
-    number = Try.read(tested).number
-    runs = [(each.number, each.folder, load_result((each.folder / "driver.json").read_bytes())) for each in references]
-    before = [(folder, driver) for n, folder, driver in runs if driver.mode == mode and n < number]
-    after = [(folder, driver) for n, folder, driver in runs if driver.mode == mode and n > number]
-    if not before:
-        raise RunError(
-            f"a compliance test needs a run in {mode} mode before it, and there is none; measure the cell again"
-        )
-    return [before[-1], *after[:1]]
+def _drivers(tries: Sequence[Try], mode: Mode) -> list[DriverResult]:
+    """The runs of a mode whose scores can be compared; of those that all were disturbed, the last."""
+    mine = [(each, driver) for each in tries if (driver := _driver(each)).mode == mode]
+    clean = [driver for each, driver in mine if _comparable(each)]
+    return clean or [driver for _, driver in mine[-1:] if mode == "performance"]
+
+
+def _comparable(each: Try) -> bool:
+    return each.result is not None and all(reason.startswith(COMPARABLE) for reason in each.result.reasons)
+
+
+def _driver(each: Try) -> DriverResult:
+    return load_result((each.folder / "driver.json").read_bytes())

@@ -5,10 +5,10 @@ changed the score by more than a tenth. TEST04: a run that asks for one sample o
 faster, or something caches inputs or answers. Scores and thresholds are those of the official verify_performance.py;
 answers are compared as a whole, where verify_accuracy.py looks at the first number alone.
 
-A score that differs is either the test's doing or the time's: a host drifts by more than a tenth within minutes. So the
-performance run is then measured once more, after the test. Where its two scores agree, their mean, in which a drift
-that goes one way cancels, is what the test is held against; where they differ by more than the test may, nothing can
-be compared on this host at this time, and that is what the verdict says.
+A score that differs is either the test's doing or the time's: a host changes by more than a tenth within minutes. So
+the performance run is then measured once more, after the test, and if need be the test and it again, in turn. What is
+compared are the means of all these runs on both sides: a drift that goes one way cancels, and nothing is left out that
+did not pass. Where the performance runs themselves are further apart than the test may be, that is the verdict.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,7 +31,7 @@ SCORES: Final[Mapping[Scenario, tuple[str, ...]]] = {
 }
 """Keys of LoadGen's log, the one that counts first."""
 SCORE_DIFFERS: Final = ("test01_performance", "test04_performance")
-"""Reasons that one more performance run, after the test, confirms, takes back or turns into the next ones."""
+"""Reasons that more runs, in turn, confirm, take back or turn into the next ones."""
 HOST_DRIFTS: Final = ("test01_host_drift", "test04_host_drift")
 
 
@@ -84,9 +84,9 @@ def compare_answers(reference: Mapping[int, bytes], tested: Sequence[tuple[int, 
 
 
 def reasons_of_test01(
-    performance: Sequence[DriverResult], tested: DriverResult, answers: Comparison
+    performance: Sequence[DriverResult], tested: Sequence[DriverResult], answers: Comparison
 ) -> Iterator[Reason]:
-    """Why TEST01 failed; nothing when it passed. `performance` is the run before it and, if there is one, after it."""
+    """Why TEST01 failed; nothing when it passed. Scores are means over runs, `answers` those of the last test."""
     if answers.differing or answers.unknown or not answers.matching:
         evidence = (
             f"TEST01: {answers.differing} of {answers.matching + answers.differing} answers differ from accuracy mode, "
@@ -98,35 +98,32 @@ def reasons_of_test01(
     yield from _performance_reasons("test01", performance, tested, both_ways=True)
 
 
-def reasons_of_test04(performance: Sequence[DriverResult], tested: DriverResult) -> Iterator[Reason]:
-    """Why TEST04 failed; nothing when it passed. `performance` is the run before it and, if there is one, after it."""
+def reasons_of_test04(performance: Sequence[DriverResult], tested: Sequence[DriverResult]) -> Iterator[Reason]:
+    """Why TEST04 failed; nothing when it passed. Scores are means over runs."""
     yield from _performance_reasons("test04", performance, tested, both_ways=False)
 
 
 def _performance_reasons(
-    test: str, performance: Sequence[DriverResult], tested: DriverResult, *, both_ways: bool
+    test: str, performance: Sequence[DriverResult], tested: Sequence[DriverResult], *, both_ways: bool
 ) -> Iterator[Reason]:
     known = [found for found in map(score, performance) if found is not None]
-    after, name, limit = score(tested), test.upper(), tolerance(performance[0])
-    if after is None or len(known) < len(performance):
+    after = [found.value for found in map(score, tested) if found is not None]
+    name, limit = test.upper(), tolerance(performance[0])
+    if len(after) < len(tested) or len(known) < len(performance):
         yield Reason(f"{test}_no_score", f"{name}: LoadGen gave no score to compare", "measure again", transient=False)
         return
     values = [found.value for found in known]
     expected, drift = fmean(values), max(values) / min(values) - 1
-    change = after.value / expected - 1
+    change = fmean(after) / expected - 1
     if not (change > limit or (both_ways and change < -limit)):
         return
     if drift > limit:
         yield _drift_reason(test, values, limit)
         return
-    of = (
-        "of the performance run"
-        if len(values) == 1
-        else f"of the performance runs before and after it ({drift:.1%} apart)"
-    )
+    apart = "" if len(values) == 1 else f" ({len(after)} runs against {len(values)}, which are {drift:.1%} apart)"
     evidence = (
-        f"{name}: score {after.value:.4g} against {expected:.4g} {of}, {change:+.1%}, "
-        f"allowed {'+-' if both_ways else '+'}{limit:.0%} ({known[0].meaning})"
+        f"{name}: score {fmean(after):.4g} against {expected:.4g} in performance mode, {change:+.1%}, "
+        f"allowed {'+-' if both_ways else '+'}{limit:.0%}{apart} ({known[0].meaning})"
     )
     what = "caches of inputs or answers" if test == "test04" else "what logging the answers costs"
     yield Reason(f"{test}_performance", evidence, f"look for {what}; measure again (--resume)", transient=False)
@@ -135,7 +132,7 @@ def _performance_reasons(
 def _drift_reason(test: str, values: Sequence[float], limit: float) -> Reason:
     """The same run, before and after the test, differs by more than the test may."""
     evidence = (
-        f"{test.upper()}: the performance run itself scored {values[0]:.4g} before and {values[-1]:.4g} after it, "
-        f"further apart than the {limit:.0%} that a test may differ by"
+        f"{test.upper()}: the performance run itself scored from {min(values):.4g} to {max(values):.4g} in turn with "
+        f"it, further apart than the {limit:.0%} that a test may differ by"
     )
     return Reason(f"{test}_host_drift", evidence, "free the host of other load and measure again", transient=True)

@@ -47,7 +47,7 @@ def _test01(performance: MeasuredRun, accuracy: MeasuredRun, tested: MeasuredRun
     for index, data in reference:
         first.setdefault(index, data)
     answers = compare_answers(first, logged)
-    reasons = list(reasons_of_test01((performance.driver,), tested.driver, answers))
+    reasons = list(reasons_of_test01((performance.driver,), (tested.driver,), answers))
     differ = [reason.evidence for reason in reasons if reason.code == "test01_answers"]
     slow = [reason.evidence for reason in reasons if reason.code != "test01_answers"]
     slow += _invalid(performance, tested)
@@ -68,7 +68,7 @@ def _test01(performance: MeasuredRun, accuracy: MeasuredRun, tested: MeasuredRun
 
 
 def _test04(performance: MeasuredRun, tested: MeasuredRun) -> Verification:
-    faults = [reason.evidence for reason in reasons_of_test04((performance.driver,), tested.driver)]
+    faults = [reason.evidence for reason in reasons_of_test04((performance.driver,), (tested.driver,))]
     faults += _invalid(performance, tested)
     texts = {"verify_performance.txt": _text([*_scores(performance, tested), *_verdict(faults)])}
     return Verification("test04", texts, tuple(faults))

@@ -63,9 +63,9 @@ def test_largest_latency_is_no_score() -> None:
 def test_failed_test_is_not_measured_again_until_it_passes() -> None:
     """Neither a score nor an answer that differs is known to be the host's doing."""
     [slower], [faster], [differing] = (
-        reasons_of_test01([run(100.0)], run(80.0), SAME),
-        reasons_of_test04([run(100.0)], run(120.0)),
-        reasons_of_test01([run(1.0)], run(1.0), Comparison(63, 1, 0)),
+        reasons_of_test01([run(100.0)], [run(80.0)], SAME),
+        reasons_of_test04([run(100.0)], [run(120.0)]),
+        reasons_of_test01([run(1.0)], [run(1.0)], Comparison(63, 1, 0)),
     )
     assert [reason.transient for reason in (slower, faster, differing)] == [False] * 3
 
@@ -75,8 +75,8 @@ def test_failed_test_is_not_measured_again_until_it_passes() -> None:
 )
 def test_scores_may_differ_by_a_tenth(after: float, failed01: int, failed04: int) -> None:
     """TEST01 both ways, TEST04 only towards faster."""
-    assert len(list(reasons_of_test01([run(100.0)], run(after), SAME))) == failed01
-    assert len(list(reasons_of_test04([run(100.0)], run(after)))) == failed04
+    assert len(list(reasons_of_test01([run(100.0)], [run(after)], SAME))) == failed01
+    assert len(list(reasons_of_test04([run(100.0)], [run(after)]))) == failed04
 
 
 @pytest.mark.parametrize(
@@ -95,9 +95,18 @@ def test_second_reference_tells_the_host_from_the_test(
     before: float, tested: float, after: float, codes: list[str]
 ) -> None:
     """The mean of references up to a tenth apart is what counts; further apart they decide nothing but that."""
-    reasons = list(reasons_of_test01([run(before), run(after)], run(tested), SAME))
+    reasons = list(reasons_of_test01([run(before), run(after)], [run(tested)], SAME))
     assert [reason.code for reason in reasons] == codes
     assert all(reason.transient == ("drift" in reason.code) for reason in reasons)
+
+
+def test_scores_are_means_over_the_runs_of_both_sides() -> None:
+    """One slow test among three weighs a third."""
+    references, slow = [run(100.0), run(98.0), run(102.0)], run(85.0)
+    assert list(reasons_of_test01(references, [slow, run(97.0), run(96.0)], SAME)) == []
+    [reason] = reasons_of_test01(references, [slow, run(86.0), run(87.0)], SAME)
+    assert "86 against 100 in performance mode, -14.0%" in reason.evidence
+    assert "3 runs against 3, which are 4.1% apart" in reason.evidence
 
 
 @pytest.mark.parametrize(("latency_ns", "allowed"), [(200_000, 0.2), (200_001, 0.1)])
@@ -111,7 +120,7 @@ def test_very_short_latencies_may_differ_more(latency_ns: float, allowed: float)
 )
 def test_answers_must_be_those_of_accuracy_mode(answers: Comparison) -> None:
     """One that differs, one of a sample that accuracy mode did not have, or none at all fails TEST01."""
-    [reason] = reasons_of_test01([run(1.0)], run(1.0), answers)
+    [reason] = reasons_of_test01([run(1.0)], [run(1.0)], answers)
     assert reason.code == "test01_answers"
 
 
@@ -119,7 +128,7 @@ def test_missing_score_fails() -> None:
     """No figure to compare is no success."""
     empty: dict[str, Any] = {"loadgen": {}}
     nothing = DriverResult("r", "Offline", "performance", asked=1, **empty)
-    assert [reason.code for reason in reasons_of_test04([nothing], run(1.0))] == ["test04_no_score"]
+    assert [reason.code for reason in reasons_of_test04([nothing], [run(1.0)])] == ["test04_no_score"]
 
 
 def test_answers_are_compared_as_a_whole() -> None:
