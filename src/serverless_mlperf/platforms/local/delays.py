@@ -71,6 +71,11 @@ class Delays:
         self._counts: Counter[str] = Counter()
         self._total_ms = dict.fromkeys(names, 0.0)
 
+    @property
+    def active(self) -> bool:
+        """Whether anything is modelled."""
+        return bool(self._profiles)
+
     def trigger_ms(self) -> float:
         """How long an event of S3 is on its way."""
         return self._sum("trigger", 0)

@@ -221,11 +221,12 @@ class Environment:
 
     async def _hold_back(self, job: Job) -> None:
         """Wait for as long as a cloud would take until the process can be started, where that is modelled."""
+        if not self._workshop.delays.active:
+            return
         zips = (self.spec.code_zip, *(path for _, path in self.spec.layer_zips))
-        delay_ms = self._workshop.delays.cold_ms(sum(path.stat().st_size for path in zips))
-        if delay_ms:
-            job.modelled_delay_ms += delay_ms
-            await asyncio.sleep(delay_ms / 1000)
+        delay_ms = self._workshop.delays.cold_ms(sum(path.stat().st_size for path in zips if path.exists()))
+        job.modelled_delay_ms += delay_ms
+        await asyncio.sleep(delay_ms / 1000)
 
     async def _wait_ready(self, timeout_s: float | None) -> bool:
         """Wait for the first /next or the end of the process."""
