@@ -268,7 +268,7 @@ def limits(script: Script) -> None:
     note("give back", "delete_function_concurrency", **named)
     note("concurrency given back", "get_function_concurrency", reserved, **named)
     note("concurrency of absent", "get_function_concurrency", FunctionName=ABSENT)
-    queue = script.sqs.create_queue(QueueName="parity-failed")["QueueUrl"]
+    queue = script.sqs.create_queue(QueueName="lambda-failed")["QueueUrl"]
     target = script.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     fields = ("FunctionArn", "MaximumRetryAttempts", "MaximumEventAgeInSeconds", "DestinationConfig.OnFailure")
     note("no event config", "get_function_event_invoke_config", **named)

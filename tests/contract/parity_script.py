@@ -63,8 +63,9 @@ def assert_same(told: Told, moto_told: Told, but_for: Collection[str]) -> None:
     """Every call told the same on both, but for those that are known to differ."""
     assert told.keys() == moto_told.keys()
     assert told.keys() >= set(but_for)
-    platform = {name: answer for name, answer in told.items() if name not in but_for}
-    assert platform == {name: answer for name, answer in moto_told.items() if name not in but_for}
+    same = told.keys() - set(but_for)
+    differing = {name: (told[name], moto_told[name]) for name in sorted(same) if told[name] != moto_told[name]}
+    assert not differing, differing
 
 
 def assert_differs(told: Told, moto_told: Told, name: str, difference: tuple[tuple[Any, ...], str]) -> None:

@@ -12,7 +12,7 @@ from local_server import PLATFORM, client, serving
 
 FUNCTION = "arn:aws:lambda:us-east-1:000000000000:function:"
 LAYER = "arn:aws:lambda:us-east-1:000000000000:layer:layer"
-FAILED = {"Destination": "arn:aws:sqs:us-east-1:000000000000:parity-failed"}
+FAILED = {"Destination": "arn:aws:sqs:us-east-1:000000000000:lambda-failed"}
 GRANT = {
     "Sid": "s3", "Effect": "Allow", "Principal": {"Service": "s3.amazonaws.com"}, "Action": "lambda:InvokeFunction",
     "Resource": f"{FUNCTION}p",
