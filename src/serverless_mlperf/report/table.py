@@ -65,7 +65,7 @@ def _our_lines(result: CellResult) -> tuple[str, ...]:
         f"  {_against_reference(r)}",
         f"  host delivered {_percent(r.calibration_before)} of its CPU before, {_percent(r.calibration_after)} after; "
         f"tries {r.tries}",
-        *((f"  environments kept apart by {r.isolation}, to their share by {r.controller}",) if r.isolation else ()),
+        *((f"  environments: {r.isolation} isolation, CPU share by {r.controller}",) if r.isolation else ()),
         *(waterfall_lines(r.waterfall) if r.waterfall else ()),
         *(waterfall_lines(r.cold_waterfall, "cold") if r.cold_waterfall else ()),
         f"  {_verdict(r)}",
