@@ -1,0 +1,76 @@
+"""What is to stand on AWS, as one value: all that the template is rendered from, and every name in it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+import re
+from typing import Final, Literal
+
+from serverless_mlperf.errors import InputError
+
+Architecture = Literal["x86_64", "arm64"]
+
+PROJECT: Final = "serverless-mlperf"
+"""Begins every name, and is the value of the tag `app` of everything that is made."""
+TAG: Final = "app"
+ALIAS: Final = "live"
+"""What is invoked and triggered: the alias of the version that is measured, never `$LATEST`."""
+HANDLER: Final = "serverless_mlperf_sut.handler.lambda_handler"
+_PROJECT: Final = re.compile(r"[a-z][a-z0-9-]{1,22}[a-z0-9]")
+"""So that the artefacts' bucket, `<project>-artifacts-<12 digits>-<region>`, stays within S3's 63 characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionSpec:
+    """One function: a cell's engine, memory and architecture."""
+
+    cell_name: str
+    """Of its prefixes, `input/<cell>/` and `output/<cell>/`, and its own name."""
+    layer: str
+    """`openvino` or `opencv`: a row of packages.contents.LAYERS."""
+    architecture: Architecture
+    memory_mib: int
+    timeout_s: int
+    environment: Mapping[str, str]
+    """Without BUCKET_NAME, which the stack knows."""
+    reserved: int | None = None
+    """Reserved concurrency; None: what the account leaves."""
+
+
+@dataclass(frozen=True, slots=True)
+class StackSpec:
+    """One stack: everything an experiment needs, and nothing outside of it but the artefacts' bucket."""
+
+    functions: tuple[FunctionSpec, ...]
+    code_key: str
+    """Of function.zip in the artefacts' bucket: its name carries its digest, so that the same build is no change."""
+    layer_keys: Mapping[tuple[str, Architecture], str]
+    project: str = PROJECT
+    runtime: str = "python3.13"
+    log_retention_days: int = 7
+    function_url: bool = False
+    """A URL per function, AWS_IAM alone."""
+    snap_start: bool = False
+    """Snapshots of published versions; excludes provisioned concurrency."""
+    provisioned: int = 0
+    """Provisioned concurrency per function: costs money while it stands."""
+
+    def __post_init__(self) -> None:
+        if not _PROJECT.fullmatch(self.project):
+            raise InputError(
+                f"project {self.project!r}: 3 to 24 of a-z, 0-9 and '-', begun by a letter; it begins every name on AWS"
+            )
+
+
+def function_name(project: str, function: FunctionSpec) -> str:
+    """The function's name, e.g. `serverless-mlperf-classification-ie-ir-1536`."""
+    return f"{project}-{function.cell_name.replace('_', '-')}"
+
+
+def bucket_name(project: str, account: str, region: str) -> str:
+    """The data's bucket; `account` and `region` may be `${AWS::AccountId}` and `${AWS::Region}` of a template."""
+    return f"{project}-{account}-{region}"
+
+
+def artefacts_bucket(project: str, account: str, region: str) -> str:
+    """The bucket of zips, which must be there before the stack is."""
+    return f"{project}-artifacts-{account}-{region}"
