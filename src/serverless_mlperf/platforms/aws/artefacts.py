@@ -1,6 +1,6 @@
 """The bucket of zips, which must be there before the stack is: made once, filled only with what it lacks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 import hashlib
 import json
 from pathlib import Path
@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
-from serverless_mlperf.errors import InputError
 from serverless_mlperf.packages import Package
-from serverless_mlperf.platforms.aws.failures import code_of, is_missing, told
+from serverless_mlperf.platforms.aws.buckets import Bucket
+from serverless_mlperf.platforms.aws.failures import is_missing, told
 from serverless_mlperf.platforms.aws.session import Aws
 from serverless_mlperf.platforms.aws.spec import TAG, artefacts_bucket
 
@@ -34,30 +34,15 @@ class Artefacts:
         self._project = project
         self._say = say
         self._client = aws.client("s3")
-        self._owned = {"Bucket": self.name, "ExpectedBucketOwner": aws.account}
+        self._bucket = Bucket(aws, self.name)
+        self._owned = self._bucket.owned
 
     def ensure(self) -> None:
         """Make the bucket if it is not there, and see to it that it is closed, encrypted, tagged and TLS only."""
         with told(f"making bucket {self.name}"):
-            if not self.is_there():
+            if not self._bucket.is_there():
                 self._client.create_bucket(Bucket=self.name, **self._location())
             self._close()
-
-    def is_there(self) -> bool:
-        """Whether the bucket is there; raises InputError when it is somebody else's."""
-        with told(f"looking at bucket {self.name}"):
-            try:
-                self._client.head_bucket(**self._owned)
-            except ClientError as error:
-                if is_missing(error):
-                    return False
-                if code_of(error) == "403":  # HEAD tells no more
-                    raise InputError(
-                        f"aws: bucket {self.name} belongs to another account, or s3:ListBucket on it is denied; "
-                        "choose another --project, or allow it"
-                    ) from error
-                raise
-        return True
 
     def put(self, package: Package) -> str:
         """Upload a zip unless it is there already; its key."""
@@ -83,6 +68,8 @@ class Artefacts:
 
     def _close(self) -> None:
         client, owned = self._client, self._owned
+        # First of all, so that `destroy` knows it when this is cut off.
+        client.put_bucket_tagging(**owned, Tagging={"TagSet": [{"Key": TAG, "Value": self._project}]})
         blocked = dict.fromkeys(
             ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True
         )
@@ -92,14 +79,13 @@ class Artefacts:
         )
         encryption = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]}
         client.put_bucket_encryption(**owned, ServerSideEncryptionConfiguration=encryption)
-        client.put_bucket_tagging(**owned, Tagging={"TagSet": [{"Key": TAG, "Value": self._project}]})
         abort = {"ID": "abort-uploads", "Status": "Enabled", "Filter": {"Prefix": ""}}
         abort["AbortIncompleteMultipartUpload"] = {"DaysAfterInitiation": 1}
         client.put_bucket_lifecycle_configuration(**owned, LifecycleConfiguration={"Rules": [abort]})
         client.put_bucket_policy(**owned, Policy=json.dumps(_tls_only(self._aws.partition, self.name)))
 
 
-def has_object(client: Any, owned: dict[str, str], key: str, size: int, sha256: str) -> bool:
+def has_object(client: Any, owned: Mapping[str, str], key: str, size: int, sha256: str) -> bool:
     """Whether a bucket (`owned`: its name and owner) holds exactly this content under a key."""
     with told(f"looking for {key}"):
         try:
@@ -111,7 +97,7 @@ def has_object(client: Any, owned: dict[str, str], key: str, size: int, sha256: 
     return bool(found["ContentLength"] == size and found["Metadata"].get(DIGEST) == sha256)
 
 
-def put_file(client: Any, owned: dict[str, str], key: str, path: Path, sha256: str) -> None:
+def put_file(client: Any, owned: Mapping[str, str], key: str, path: Path, sha256: str) -> None:
     """Upload a file, a large one in parts; raises PlatformError."""
     extra = {"ExpectedBucketOwner": owned["ExpectedBucketOwner"], "Metadata": {DIGEST: sha256}}
     with told(f"uploading {key}"):

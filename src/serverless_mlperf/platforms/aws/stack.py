@@ -63,6 +63,11 @@ class Stack:
         found = self.describe()
         return None if found is None else str(found["StackStatus"])
 
+    def identifier(self) -> str | None:
+        """Its ARN, by which it is known also when it is gone; None when there is no such stack."""
+        found = self.describe()
+        return None if found is None else str(found["StackId"])
+
     def outputs(self) -> dict[str, str]:
         """What the stack tells of itself; raises PlatformError when it is not there."""
         found = self.describe()
@@ -81,24 +86,33 @@ class Stack:
                     return []
                 raise
 
-    def is_absent(self) -> bool:
-        """Whether it must be created: it is not there, or holds nothing and is deleted now.
+    def must_be_created(self) -> bool:
+        """Whether it is not there, or what is there holds nothing and `clear` removes it.
 
         Raises PlatformError when somebody else works on it, or when it is half removed.
         """
         status = self.status()
-        if status is not None and status in ANEW:
-            if status != "REVIEW_IN_PROGRESS":
-                self._say(f"stack {self.name} is {status}, which nothing can be done with: deleted and created anew")
-            self._remove_failed(self.name)
+        if status is None or status in ANEW:
             return True
-        if status is not None and status.endswith("_IN_PROGRESS"):
+        if status.endswith("_IN_PROGRESS"):
             raise in_progress(f"deploying stack {self.name}", status)
         if status in STUCK:
             raise PlatformError(
                 f"aws: stack {self.name} is {status}; run `serverless-mlperf destroy --platform aws`, then deploy again"
             )
-        return status is None
+        return False
+
+    def clear(self) -> None:
+        """Remove what a failed or interrupted first deployment has left, which nothing else can be done with."""
+        status = self.status()
+        if status not in ANEW:
+            return
+        if status != "REVIEW_IN_PROGRESS":
+            self._say(f"stack {self.name} is {status}: it is deleted and created anew")
+        if (left := self._remove_failed(self.name)) is not None:
+            raise PlatformError(
+                f"aws: stack {self.name} could not be deleted ({left}); run `serverless-mlperf destroy --platform aws`"
+            )
 
     def plan(self, template: TemplateText, *, create: bool) -> Plan:
         """Have CloudFormation find out what a template changes; nothing is changed by that.
@@ -132,7 +146,9 @@ class Stack:
         """
         if plan.kind == "none" or plan.change_set is None:
             return self.outputs()
-        stack_id = self._stack_id()
+        stack_id = self.identifier()
+        if stack_id is None:
+            raise PlatformError(f"aws: stack {self.name} was removed meanwhile; deploy it again")
         with told(f"changing stack {self.name}"):
             self._client.execute_change_set(ChangeSetName=plan.change_set, StackName=self.name)
         status = self._ended(stack_id, len(plan.changes))
@@ -232,12 +248,6 @@ class Stack:
                     return None
                 raise
         return stacks[0] if stacks else None
-
-    def _stack_id(self) -> str:
-        found = self.describe()
-        if found is None:
-            raise PlatformError(f"aws: stack {self.name} was removed meanwhile; deploy it again")
-        return str(found["StackId"])
 
     def _ended(self, stack_id: str, resources: int) -> str:
         """Wait for the end of what CloudFormation does, telling how far it is; the status then."""
