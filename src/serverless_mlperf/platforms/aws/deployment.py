@@ -1,0 +1,68 @@
+"""Deploying an experiment's stack: plan first, then artefacts and stack, in the order in which they need each other."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from serverless_mlperf.packages import Package
+from serverless_mlperf.platforms.aws.artefacts import Artefacts
+from serverless_mlperf.platforms.aws.changes import Plan, creation
+from serverless_mlperf.platforms.aws.session import Aws
+from serverless_mlperf.platforms.aws.spec import StackSpec
+from serverless_mlperf.platforms.aws.stack import Stack, TemplateText
+from serverless_mlperf.platforms.aws.template import body, render
+from serverless_mlperf.platforms.aws.waiting import Patience
+
+
+class Deployment:
+    """One stack on its way; blocking. What it does can be done again at any point, also after it was cut off."""
+
+    def __init__(
+        self,
+        aws: Aws,
+        spec: StackSpec,
+        packages: Sequence[Package],
+        say: Callable[[str], None],
+        patience: Patience | None = None,
+    ) -> None:
+        self._spec = spec
+        self._packages = packages
+        self._stack = Stack(aws, spec.project, say, patience)
+        self._artefacts = Artefacts(aws, spec.project, say)
+
+    @property
+    def template(self) -> dict[str, Any]:
+        """What is deployed."""
+        return render(self._spec)
+
+    def plan(self) -> Plan:
+        """Find out what changes. For a stack that is not there nothing is made; else a change set, to be discarded."""
+        if self._stack.must_be_created():
+            return creation(self.template)
+        return self._stack.plan(self._text(), create=False)
+
+    def discard(self, plan: Plan) -> None:
+        """Leave nothing of a plan that is not acted upon."""
+        self._stack.discard(plan)
+
+    def act(self, plan: Plan) -> dict[str, str]:
+        """Do what was planned: bucket and zips, then the stack; its outputs. Raises BenchmarkError in one line."""
+        if plan.kind == "none":
+            return self._stack.outputs()
+        self._artefacts.ensure()
+        for package in self._packages:
+            self._artefacts.put(package)
+        if plan.kind == "create":
+            self._stack.clear()
+            plan = self._stack.plan(self._text(), create=True)
+        return self._stack.execute(plan)
+
+    def deploy(self) -> dict[str, str]:
+        """Plan and act at once, for who has asked already."""
+        return self.act(self.plan())
+
+    def _text(self) -> TemplateText:
+        text = TemplateText(body(self._spec))
+        if not text.is_large:
+            return text
+        self._artefacts.ensure()
+        return TemplateText(text.body, self._artefacts.put_template(text.body))

@@ -1,0 +1,136 @@
+"""What is left of a project when its stack is gone: found by tag and by name, removed if it is of a kind we make."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, get_args
+
+from botocore.exceptions import ClientError
+
+from serverless_mlperf.errors import PlatformError
+from serverless_mlperf.packages.contents import LAYERS
+from serverless_mlperf.platforms.aws.failures import is_missing, told
+from serverless_mlperf.platforms.aws.session import Aws
+from serverless_mlperf.platforms.aws.spec import TAG, Architecture, layer_name
+
+_LOG_GROUPS: Final = "/aws/lambda/"
+
+
+@dataclass(frozen=True, slots=True)
+class Stray:
+    """One resource that is still there."""
+
+    kind: str
+    """`function`, `layer`, `queue`, `log group`; else the service of its ARN."""
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"
+
+
+class Leftovers:
+    """Looks for what no stack holds any more; blocking."""
+
+    def __init__(self, aws: Aws, project: str) -> None:
+        self._aws = aws
+        self._project = project
+        self._lambda = aws.client("lambda")
+        self._sqs = aws.client("sqs")
+        self._logs = aws.client("logs")
+        self._kinds: Mapping[str, tuple[Callable[[str], bool], Callable[[str], None]]] = {
+            "function": (self._has_function, self._remove_function),
+            "layer": (self._has_layer, self._remove_layer),
+            "queue": (self._has_queue, self._remove_queue),
+            "log group": (self._has_log_group, self._remove_log_group),
+        }
+
+    def find(self) -> list[Stray]:
+        """Everything that bears our tag or a layer's name and is really there: tags are told of for a while after."""
+        found = [*self._tagged(), *self._layers(), *self._log_groups()]
+        return [stray for stray in dict.fromkeys(found) if self._is_there(stray)]
+
+    def remove(self, stray: Stray) -> None:
+        """Remove one; raises PlatformError when it is of a kind that this project does not make."""
+        if stray.kind not in self._kinds or not self._is_ours(stray.name):
+            raise PlatformError(f"aws: {stray} has our tag {TAG}={self._project}, but is none of ours: look at it")
+        with told(f"removing {stray}"):
+            self._kinds[stray.kind][1](stray.name)
+
+    def _is_there(self, stray: Stray) -> bool:
+        if stray.kind not in self._kinds:
+            return True
+        with told(f"looking for {stray}"):
+            try:
+                return self._kinds[stray.kind][0](stray.name)
+            except ClientError as error:
+                if is_missing(error):
+                    return False
+                raise
+
+    def _is_ours(self, name: str) -> bool:
+        return name.removeprefix(_LOG_GROUPS).startswith(f"{self._project}-")
+
+    def _tagged(self) -> Iterator[Stray]:
+        client = self._aws.client("resourcegroupstaggingapi")
+        with told(f"looking for what is tagged {TAG}={self._project}"):
+            pages = client.get_paginator("get_resources").paginate(TagFilters=[{"Key": TAG, "Values": [self._project]}])
+            arns = [found["ResourceARN"] for page in pages for found in page["ResourceTagMappingList"]]
+        yield from (stray_of(arn) for arn in arns)
+
+    def _layers(self) -> Iterator[Stray]:
+        """Layers bear no tags; their names are known."""
+        for layer in LAYERS:
+            for architecture in get_args(Architecture):
+                yield Stray("layer", layer_name(self._project, layer, architecture))
+
+    def _log_groups(self) -> Iterator[Stray]:
+        """Groups of our functions' names; another project's, whose name begins like ours, has its own tag."""
+        with told("looking for log groups"):
+            pages = self._logs.get_paginator("describe_log_groups").paginate(
+                logGroupNamePrefix=f"{_LOG_GROUPS}{self._project}-"
+            )
+            for group in (group for page in pages for group in page["logGroups"]):
+                arn = group.get("logGroupArn") or group["arn"].removesuffix(":*")
+                if self._logs.list_tags_for_resource(resourceArn=arn)["tags"].get(TAG) == self._project:
+                    yield Stray("log group", group["logGroupName"])
+
+    def _has_function(self, name: str) -> bool:
+        return bool(self._lambda.get_function_configuration(FunctionName=name))
+
+    def _remove_function(self, name: str) -> None:
+        self._lambda.delete_function(FunctionName=name)
+
+    def _versions(self, name: str) -> list[Any]:
+        pages = self._lambda.get_paginator("list_layer_versions").paginate(LayerName=name)
+        return [version for page in pages for version in page["LayerVersions"]]
+
+    def _has_layer(self, name: str) -> bool:
+        return bool(self._versions(name))
+
+    def _remove_layer(self, name: str) -> None:
+        for version in self._versions(name):
+            self._lambda.delete_layer_version(LayerName=name, VersionNumber=version["Version"])
+
+    def _has_queue(self, name: str) -> bool:
+        return bool(self._sqs.get_queue_url(QueueName=name))
+
+    def _remove_queue(self, name: str) -> None:
+        self._sqs.delete_queue(QueueUrl=self._sqs.get_queue_url(QueueName=name)["QueueUrl"])
+
+    def _has_log_group(self, name: str) -> bool:
+        groups = self._logs.describe_log_groups(logGroupNamePrefix=name)["logGroups"]
+        return any(group["logGroupName"] == name for group in groups)
+
+    def _remove_log_group(self, name: str) -> None:
+        self._logs.delete_log_group(logGroupName=name)
+
+
+def stray_of(arn: str) -> Stray:
+    """What an ARN of the tagging API names."""
+    _, _, service, _, _, resource = arn.split(":", 5)
+    if service == "lambda" and resource.startswith("function:"):
+        return Stray("function", resource.split(":")[1])
+    if service == "sqs":
+        return Stray("queue", resource)
+    if service == "logs" and resource.startswith("log-group:"):
+        return Stray("log group", resource.removeprefix("log-group:").removesuffix(":*"))
+    return Stray(service, resource)
