@@ -15,11 +15,11 @@ import tempfile
 import time
 import zipfile
 
-from serverless_mlperf.platforms.base import FunctionConfig, Target
+from serverless_mlperf.platforms.base import Credentials, FunctionConfig, Target
 from serverless_mlperf.platforms.local.platform import LocalPlatform
 from serverless_mlperf.transports.base import Reply, RunContext
 from serverless_mlperf.transports.invoke import InvokeSettings, InvokeTransport
-from serverless_mlperf.transports.sigv4 import Credentials
+from serverless_mlperf.transports.sigv4 import Identity
 
 IMAGE_BYTES = 100_000
 MEMORY_MIB = 1769
@@ -64,10 +64,10 @@ async def main(target: Target, image: Path, calls: int) -> None:
     cases = {
         "s3ref": (InvokeSettings(payload="s3ref"), None),
         "inline": (InvokeSettings(), None),
-        "inline, signed": (InvokeSettings(), Credentials("AKID", "secret", "token")),
+        "inline, signed": (InvokeSettings(), Identity(Credentials("AKID", "secret", "token"))),
     }
-    for name, (settings, credentials) in cases.items():
-        context = RunContext(target, KEYS, "r", credentials, [image])
+    for name, (settings, identity) in cases.items():
+        context = RunContext(target, KEYS, "r", identity, [image])
         walls, durations, cpu_ms = await measure(context, settings, calls)
         print(
             f"{name:16s} round trip p50 {median(walls):7.3f} ms  p99 {quantiles(walls, n=100)[98]:7.3f} ms   "

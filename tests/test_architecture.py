@@ -8,6 +8,8 @@ import re
 
 import pytest
 
+from serverless_mlperf.platforms.table import PLATFORMS
+
 SOURCES = Path(__file__).parents[1] / "src"
 CLIENT, FUNCTION = "serverless_mlperf", "serverless_mlperf_sut"
 PURE = (
@@ -24,7 +26,8 @@ PURE = (
     "stats",
     "waterfall",
 )
-VALUES = ("errors", "workloads", "platforms.base", "transports.base", "platforms.local.model")
+VALUES = ("errors", "workloads", "platforms.base", "platforms.provider", "transports.base", "platforms.local.model")
+PLATFORM_BLIND = ("cells", "experiment", "functions", "measurement")  # what differs is in platforms.table and provider
 MAY_SLEEP = ("serverless_mlperf.calibration",)  # the host's CPU can only be looked at again later
 MAX_LINES, MAX_FUNCTION_LINES = 500, 60
 
@@ -89,9 +92,29 @@ def _forbidden(module: Module) -> set[str]:
     if inside.startswith(("mlperf.", "transports.")):
         found |= {i for i in module.reaches(f"{CLIENT}.platforms") if not i.startswith(f"{CLIENT}.platforms.base")}
         found |= module.reaches(f"{CLIENT}.experiment", f"{CLIENT}.measurement")
+    if inside in PLATFORM_BLIND:
+        found |= {
+            i
+            for i in module.reaches(f"{CLIENT}.platforms.local")
+            if not i.startswith(f"{CLIENT}.platforms.local.model")
+        }
+        found |= module.reaches(f"{CLIENT}.platforms.aws")
     if inside in (*PURE, *VALUES):
         found |= module.reaches("os", "time", "subprocess", "socket", "asyncio", "threading")
     return found
+
+
+def platform_questions(modules: list[Module]) -> list[str]:
+    """Where a module that serves every platform compares something with the name of one, or names one."""
+    names = set(PLATFORMS)
+    return [
+        f"{m.name}: {ast.unparse(node)} in line {node.lineno}"
+        for m in modules
+        if m.name.startswith((f"{CLIENT}.transports.", f"{CLIENT}.mlperf."))
+        or m.name.removeprefix(f"{CLIENT}.") in PLATFORM_BLIND
+        for node in ast.walk(m.tree)
+        if isinstance(node, ast.Constant) and node.value in names
+    ]
 
 
 def wrong_code(modules: list[Module]) -> list[str]:
@@ -130,6 +153,11 @@ def test_imports_follow_the_arrows(modules: list[Module]) -> None:
     assert wrong_arrows(modules) == []
 
 
+def test_nobody_asks_for_the_platform(modules: list[Module]) -> None:
+    """No module of transports/ or mlperf/, nor the method itself, has the name of a platform among its values."""
+    assert platform_questions(modules) == []
+
+
 def test_code_keeps_size_and_habits(modules: list[Module]) -> None:
     """No file over 500 lines, no function over 60, no sleep, bare except or stray print."""
     assert wrong_code(modules) == []
@@ -150,6 +178,9 @@ def test_every_module_is_seen(modules: list[Module]) -> None:
         ("serverless_mlperf/platforms/local/a.py", "from ...transports import s3"),
         ("serverless_mlperf/mlperf/a.py", "from serverless_mlperf.platforms.local import server"),
         ("serverless_mlperf/a.py", "import boto3.session"),
+        ("serverless_mlperf/transports/a.py", "def f():\n    import boto3"),
+        ("serverless_mlperf/cells.py", "from serverless_mlperf.platforms.local.platform import LocalPlatform"),
+        ("serverless_mlperf/experiment.py", "from serverless_mlperf.platforms.aws import provider"),
         ("serverless_mlperf/stats.py", "import os"),
     ],
 )
@@ -159,6 +190,15 @@ def test_wrong_arrow_is_found(tmp_path: Path, name: str, text: str) -> None:
     path.parent.mkdir(parents=True)
     path.write_text(text)
     assert len(wrong_arrows(read(tmp_path))) == 1
+
+
+@pytest.mark.parametrize("name", ["transports/a.py", "mlperf/a.py", "experiment.py", "cells.py", "measurement.py"])
+def test_question_for_the_platform_is_found(tmp_path: Path, name: str) -> None:
+    """A comparison with a platform's name is reported wherever it must not be."""
+    path = tmp_path / CLIENT / name
+    path.parent.mkdir(parents=True)
+    path.write_text('def f(config):\n    return config.platform == "aws"\n')
+    assert len(platform_questions(read(tmp_path))) == 1
 
 
 @pytest.mark.parametrize(

@@ -12,14 +12,13 @@ from serverless_mlperf.coldstart import cold_starts
 from serverless_mlperf.compliance import compared, decide, score_differs
 from serverless_mlperf.config import ExperimentConfig
 from serverless_mlperf.errors import BenchmarkError, CutOffError, RunError
-from serverless_mlperf.host import host_cores
 from serverless_mlperf.measurement import measure_cold_start, measure_run
 from serverless_mlperf.mlperf.verdict import host_limited
 from serverless_mlperf.outcome import RunOutcome, first_engine, read_outcome, write_outcome
 from serverless_mlperf.plan import RunPlan, next_run, settled
 from serverless_mlperf.platforms.base import FunctionConfig, Platform, Target
-from serverless_mlperf.platforms.local.model import visible_cores
-from serverless_mlperf.preparation import MODELS_PREFIX, Preparation
+from serverless_mlperf.platforms.table import traits_of
+from serverless_mlperf.preparation import Preparation
 from serverless_mlperf.pricing.cost import Pricing
 from serverless_mlperf.records import Record, write_records
 from serverless_mlperf.report.coldstarts import cold_lines
@@ -55,7 +54,7 @@ class Cells:
         platform: Platform,
         folder: ResultsFolder,
         console: Console,
-        environments: Mapping[Cell, int],
+        functions: Mapping[Cell, FunctionConfig],
         pricing: Pricing,
     ) -> None:
         self._config = config
@@ -63,7 +62,7 @@ class Cells:
         self._platform = platform
         self._folder = folder
         self._console = console
-        self._environments = environments
+        self._functions = functions
         self._pricing = pricing
         self._uploaded = False
 
@@ -113,7 +112,7 @@ class Cells:
             self._console.print(line, markup=False, highlight=False)
 
     def _cold_start(self, cell: Cell, folder: Path) -> Record:
-        target = self._platform.deploy(self._function(cell))
+        target = self._platform.deploy(self._functions[cell])
         try:
             return measure_cold_start(self._config, cell, self._preparation, self._platform, target, folder)
         finally:
@@ -128,7 +127,7 @@ class Cells:
         self._measure_cold_starts(cell, progress)
         progress.event({"event": "deploy"})
         self._upload()
-        target = self._platform.deploy(self._function(cell))
+        target = self._platform.deploy(self._functions[cell])
         try:
             self._measure_steps(cell, run, target, progress)
         except BenchmarkError:
@@ -212,7 +211,8 @@ class Cells:
 
     def _judged(self, outcome: RunOutcome, step: Step) -> RunOutcome:
         """Add what only the figures and the other steps of the run tell."""
-        return compared(_with_prediction(outcome), self._references(step))
+        predicted = _with_prediction(outcome) if traits_of(self._config.platform).shares_host else outcome
+        return compared(predicted, self._references(step))
 
     def _keep(self, outcome: RunOutcome, step: Step) -> CellResult:
         """Write what was computed of a try; summary.json last, so that its presence means a whole run."""
@@ -222,26 +222,6 @@ class Cells:
         write_outcome(outcome)
         write_json(outcome.folder / "summary.json", result.to_dict())
         return result
-
-    def _function(self, cell: Cell) -> FunctionConfig:
-        config, preparation = self._config, self._preparation
-        return FunctionConfig(
-            name=f"serverless-mlperf-{cell.name.replace('_', '-')}",
-            cell_name=cell.name,
-            memory_mib=cell.memory_mib,
-            timeout_s=config.timeout_s,
-            concurrency=self._environments[cell],
-            environment={
-                "MODELS_PATH": MODELS_PREFIX,
-                "ENGINE_AND_FORMAT": cell.engine_and_format,
-                "CV_TASK": cell.task,
-                "SUT_THREADS": str(config.threads or min(visible_cores(cell.memory_mib), host_cores())),
-                "SUT_PRECISION": config.precision,
-                "SUT_MODEL_SHA256": ",".join(preparation.model_digests(cell.task, cell.engine_and_format)),
-            },
-            code_zip=preparation.function.path,
-            layer_zip=preparation.layers[cell.engine_and_format].path,
-        )
 
 
 def _with_prediction(outcome: RunOutcome) -> RunOutcome:

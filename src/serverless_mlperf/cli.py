@@ -64,7 +64,16 @@ def run(  # noqa: PLR0913 - one parameter per option
             "--memory-type", "--memory_type", min=0, max=3, help="0..3 for 768, 1536, 2240, 3008 MB; repeatable."
         ),
     ] = None,
-    platform: Annotated[str | None, typer.Option(help="local")] = None,
+    architecture: Annotated[
+        list[str] | None, typer.Option(help="x86_64, arm64; repeatable. The local platform has the host's.")
+    ] = None,
+    platform: Annotated[str | None, typer.Option(help="local, aws")] = None,
+    region: Annotated[str | None, typer.Option(help="AWS region; default: the profile's.")] = None,
+    project: Annotated[str | None, typer.Option(help="Begins every name on AWS (serverless-mlperf).")] = None,
+    python: Annotated[str | None, typer.Option(help="Python of functions on AWS (3.13).")] = None,
+    ephemeral: Annotated[
+        bool, typer.Option("--ephemeral", help="AWS: destroy the stack at the end, however that comes.")
+    ] = False,
     scenario: Annotated[str | None, typer.Option(help="single-stream, multi-stream, server, offline")] = None,
     transport: Annotated[str | None, typer.Option(help="s3, invoke")] = None,
     payload: Annotated[str | None, typer.Option(help="What an invocation carries: inline (the image), s3ref.")] = None,
@@ -124,7 +133,7 @@ def run(  # noqa: PLR0913 - one parameter per option
     billing_date: Annotated[
         str | None, typer.Option("--billing-date", help="Day (2020-06-01) whose billing rules count; default: today's.")
     ] = None,
-    profile: Annotated[str | None, typer.Option(help="Credentials profile; the local platform needs none.")] = None,
+    profile: Annotated[str | None, typer.Option(help="AWS credentials profile; the local platform needs none.")] = None,
     faults: Annotated[
         str | None, typer.Option(help="Faults on demand, e.g. lose=0.01,kill-handler=0.01,seed=7; never VALID then.")
     ] = None,
@@ -143,7 +152,13 @@ def run(  # noqa: PLR0913 - one parameter per option
         "tasks": cv_task or None,
         "engine_and_formats": engine_and_format or None,
         "memory_mib": sizes or None,
+        "architectures": architecture or None,
         "platform": platform,
+        "region": region,
+        "project": project,
+        "python": python,
+        "profile": profile,
+        "ephemeral": ephemeral or None,
         "scenario": scenario,
         "transport": transport,
         "payload": payload,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import date
+from itertools import product
 from pathlib import Path
 import tomllib
 from typing import Annotated, Any, Final, Literal
@@ -13,12 +14,24 @@ from serverless_mlperf.errors import InputError
 from serverless_mlperf.mlperf.length import Length, LengthName, length_of
 from serverless_mlperf.mlperf.spec import SAMPLES_PER_QUERY, Mode, Scenario
 from serverless_mlperf.platforms.local.faults import FaultSettings
-from serverless_mlperf.workloads import ENGINE_AND_FORMATS, MEMORY_MIB, TASKS, WORKLOADS, Cell, EngineAndFormat, Task
+from serverless_mlperf.platforms.provider import Wishes
+from serverless_mlperf.workloads import (
+    ENGINE_AND_FORMATS,
+    MEMORY_MIB,
+    TASKS,
+    WORKLOADS,
+    Architecture,
+    Cell,
+    EngineAndFormat,
+    Task,
+)
 
 LAMBDA_MEMORY_MIB = (128, 10_240)
 """Memory a standard function may have (AWS: lambda/latest/dg/configuration-memory)."""
 DEFAULT_IMAGES: Final = 128
 """Images taken from a data set where nobody has said how many."""
+
+PROJECT: Final = "serverless-mlperf"
 
 MIN_COLD: Final = 10
 """Cold starts for a median with an interval: six are the fewest (binomial), and wide."""
@@ -43,6 +56,8 @@ def _path_of_a_system(path: Path) -> Path:
     return path
 
 
+_REGION: Final = r"^[a-z]{2}(-[a-z]+)+-[0-9]$"
+
 AnyPath = Annotated[Path, AfterValidator(_path_of_a_system)]
 
 
@@ -54,7 +69,19 @@ class ExperimentConfig(BaseModel):
     tasks: tuple[Task, ...] = Field(TASKS, min_length=1)
     engine_and_formats: tuple[EngineAndFormat, ...] = Field(ENGINE_AND_FORMATS, min_length=1)
     memory_mib: tuple[Memory, ...] = Field(MEMORY_MIB, min_length=1)
-    platform: Literal["local"] = "local"
+    architectures: tuple[Architecture, ...] = Field(("x86_64",), min_length=1)
+    """Of the functions; the local platform has the host's alone."""
+    platform: Literal["local", "aws"] = "local"
+    region: str | None = Field(None, pattern=_REGION)
+    """AWS: where the functions live; None: what the credentials' profile says."""
+    project: str = PROJECT
+    """AWS: begins the name of everything that is made."""
+    python: str | None = Field(None, pattern=r"^3\.[0-9]{1,2}$")
+    """AWS: the functions' Python; None: 3.13."""
+    profile: str | None = Field(None, exclude=True)
+    """AWS: whose credentials are used; no part of a result."""
+    ephemeral: bool = Field(False, exclude=True)
+    """AWS: destroy the stack at the end, however that comes; no part of a result."""
     transport: Literal["s3", "invoke"] = "s3"
     payload: Literal["inline", "s3ref"] = "inline"
     """`invoke`: what a query carries, the image's bytes or its key in the bucket."""
@@ -99,8 +126,8 @@ class ExperimentConfig(BaseModel):
     """Seed of the synthetic data set."""
     timeout_s: Count = Field(60, ge=1, le=900)
     """The function's timeout."""
-    price_region: str = Field("us-east-1", pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$")
-    """Whose list prices the queries are priced by."""
+    price_region: str = Field("us-east-1", pattern=_REGION)
+    """Whose list prices the queries are priced by; of functions on AWS those of their region, unless given."""
     billing_date: date | None = None
     """By whose billing rules; None: the present ones. In 2020 durations were rounded up to 100 ms."""
     faults: str | None = None
@@ -123,11 +150,6 @@ class ExperimentConfig(BaseModel):
         if text is not None:
             FaultSettings.from_text(text)  # raises InputError, which is a line for the user already
         return text
-
-    @property
-    def fault_settings(self) -> FaultSettings | None:
-        """Faults on demand; None: nothing is to go wrong."""
-        return None if self.faults is None else FaultSettings.from_text(self.faults)
 
     @model_validator(mode="after")
     def _belongs_together(self) -> "ExperimentConfig":
@@ -167,6 +189,19 @@ class ExperimentConfig(BaseModel):
             yield f"--cold {self.cold}: give at least {MIN_COLD}, or the median has no useful interval"
         if self.queries is not None and self.length != "standard":
             yield f"--queries and --{self.length} both say how long a run is: give one of them"
+        yield from self._of_another_platform()
+
+    def _of_another_platform(self) -> Iterator[str]:
+        """Options that the platform has no use for."""
+        given = self.model_fields_set
+        if self.platform == "local":
+            for name in ("region", "project", "python", "ephemeral"):
+                if name in given and getattr(self, name) != type(self).model_fields[name].default:
+                    yield f"--{name} is an option of --platform aws: add it, or leave --{name} out"
+        elif self.faults is not None:
+            yield "--faults are injected by the local platform: leave them out, or measure there"
+        elif self.bucket_name != type(self).model_fields["bucket_name"].default:
+            yield "--bucket-name is the local platform's: on AWS --project names the bucket, with account and region"
 
     @property
     def loadgen_scenario(self) -> Scenario:
@@ -196,9 +231,29 @@ class ExperimentConfig(BaseModel):
 
     @property
     def cells(self) -> tuple[Cell, ...]:
-        """The matrix in order: task, engine, memory; each point once."""
-        points = (Cell(t, e, m) for t in self.tasks for e in self.engine_and_formats for m in self.memory_mib)
-        return tuple(dict.fromkeys(points))
+        """The matrix in order: task, engine, memory, architecture; each point once."""
+        points = product(self.tasks, self.engine_and_formats, self.memory_mib, self.architectures)
+        return tuple(dict.fromkeys(Cell(*point) for point in points))
+
+    @property
+    def wishes(self) -> Wishes:
+        """What is said of the platform."""
+        return Wishes(
+            bucket=self.bucket_name,
+            faults=self.faults,
+            project=self.project,
+            region=self.region,
+            profile=self.profile,
+            python=self.python,
+            ephemeral=self.ephemeral,
+        )
+
+    def in_region(self, region: str | None) -> "ExperimentConfig":
+        """The same, for functions in that region: its prices count, unless others were asked for."""
+        if region is None:
+            return self
+        prices = self.price_region if "price_region" in self.model_fields_set else region
+        return self.model_copy(update={"region": region, "price_region": prices})
 
 
 def load_config(file: Path | None, options: Mapping[str, Any]) -> ExperimentConfig:

@@ -13,10 +13,11 @@ from serverless_mlperf.cells import Cells
 from serverless_mlperf.cleaning import remove_leftovers
 from serverless_mlperf.config import ExperimentConfig
 from serverless_mlperf.errors import BenchmarkError, InputError
-from serverless_mlperf.host import host_cores, host_lock
+from serverless_mlperf.functions import functions_of
+from serverless_mlperf.host import host_lock
 from serverless_mlperf.output import check_output
-from serverless_mlperf.platforms.local.host import undisturbed_at_once
-from serverless_mlperf.platforms.local.platform import LocalPlatform, check_concurrency
+from serverless_mlperf.platforms.provider import Provider
+from serverless_mlperf.platforms.table import make_provider, traits_of
 from serverless_mlperf.preflight import needs_of, preflight, read_room
 from serverless_mlperf.preparation import Preparation, prepare
 from serverless_mlperf.pricing.choice import pricing_of
@@ -37,17 +38,18 @@ def run_experiment(config: ExperimentConfig, console: Console) -> int:
     A failed cell does not stop the others. Raises BenchmarkError for what concerns the whole experiment.
     """
     check_output(config.output)
-    check_concurrency(config.concurrency, config.memory_mib)
+    provider = _provider(config)
+    config = config.in_region(provider.region)
     prices = load_prices().region(config.price_region)
     with host_lock():
         with _told_at_a_cut(None, console):
-            preparation = _prepared(config, config.output, console)
-            environment = {**describe_client(), **preparation.digests(), "prices": region_document(prices)}
+            preparation = _prepared(config, provider, config.output, console)
+            environment = {**_described(provider), **preparation.digests(), "prices": region_document(prices)}
         cells = [cell.name for cell in config.cells]
         folder = ResultsFolder.create(config.output, stored_settings(config), cells, environment)
         with _told_at_a_cut(folder, console):
             console.print(f"results: {folder.path}", markup=False)
-            return report(folder, _measured(config, preparation, folder, console), console)
+            return report(folder, _measured(config, provider, preparation, folder, console), console)
 
 
 def resume_experiment(path: Path | None, given: Mapping[str, Any], console: Console) -> int:
@@ -63,40 +65,62 @@ def resume_experiment(path: Path | None, given: Mapping[str, Any], console: Cons
             console.print(f"resumed: {_progress(folder)}", markup=False)
             failures: Mapping[str, str] = {}
             if any(folder.missing(cell) for cell in folder.cells):
-                failures = _measured(config, _prepared_again(config, folder, console), folder, console)
+                provider = _provider(config)
+                preparation = _prepared_again(config, provider, folder, console)
+                failures = _measured(config, provider, preparation, folder, console)
             return report(folder, failures, console)
 
 
-def _prepared(config: ExperimentConfig, output: Path, console: Console) -> Preparation:
+def _provider(config: ExperimentConfig) -> Provider:
+    """The platform that was chosen, able to do what is asked; raises InputError."""
+    provider = make_provider(config.platform, config.wishes)
+    provider.check(config.concurrency, config.memory_mib, config.architectures)
+    return provider
+
+
+def _described(provider: Provider) -> dict[str, Any]:
+    """Client and platform, as a result names them; of a platform that is the host itself there is no more to say."""
+    platform = dict(provider.describe())
+    return {**describe_client(), **({"platform": platform} if platform else {})}
+
+
+def _prepared(config: ExperimentConfig, provider: Provider, output: Path, console: Console) -> Preparation:
     """What is needed to measure, once it is clear that there is room for it."""
     remove_leftovers()
-    needs = needs_of(config, _environments(config), output, cache_dir(), Path(tempfile.gettempdir()))
+    here = traits_of(config.platform).shares_host
+    needs = needs_of(config, _environments(config, provider), output, cache_dir(), _work_folder(), here=here)
     preflight(needs, read_room(needs))
-    return prepare(config, console.print)
+    return prepare(config, provider.packages, console.print)
 
 
-def _prepared_again(config: ExperimentConfig, folder: ResultsFolder, console: Console) -> Preparation:
+def _work_folder() -> Path:
+    return Path(tempfile.gettempdir())
+
+
+def _prepared_again(
+    config: ExperimentConfig, provider: Provider, folder: ResultsFolder, console: Console
+) -> Preparation:
     """The same, if it is the same: what is quick to see is looked at first."""
     experiment = folder.path / EXPERIMENT
-    check_unchanged(folder.environment, describe_client(), experiment)
-    preparation = _prepared(config, folder.path, console)
+    check_unchanged(folder.environment, _described(provider), experiment)
+    preparation = _prepared(config, provider, folder.path, console)
     check_unchanged(folder.environment, preparation.digests(), experiment)
     folder.mark_unfinished("the experiment was cut off")
     return preparation
 
 
 def _measured(
-    config: ExperimentConfig, preparation: Preparation, folder: ResultsFolder, console: Console
+    config: ExperimentConfig, provider: Provider, preparation: Preparation, folder: ResultsFolder, console: Console
 ) -> Mapping[str, str]:
     """Measure what is missing; cell -> why it failed."""
     pricing = pricing_of(folder)
-    with LocalPlatform(config.bucket_name, config.fault_settings) as platform:
-        return Cells(config, preparation, platform, folder, console, _environments(config), pricing).measure_missing()
+    functions = functions_of(config, preparation, _environments(config, provider))
+    with provider.open(tuple(functions.values())) as platform:
+        return Cells(config, preparation, platform, folder, console, functions, pricing).measure_missing()
 
 
-def _environments(config: ExperimentConfig) -> dict[Cell, int]:
-    cores = host_cores()
-    return {cell: config.concurrency or undisturbed_at_once(cell.memory_mib, cores) for cell in config.cells}
+def _environments(config: ExperimentConfig, provider: Provider) -> dict[Cell, int]:
+    return {cell: config.concurrency or provider.environments(cell.memory_mib) for cell in config.cells}
 
 
 def report(folder: ResultsFolder, failures: Mapping[str, str], console: Console) -> int:

@@ -1,6 +1,6 @@
 """One run of one cell: calibrate, load through LoadGen, observe, merge, judge."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,8 @@ def measure_run(
     dataset, reference = preparation.datasets[cell.task], preparation.references.get(cell.task)
     on_event({"event": "calibrate"})
     before = wait_until_quiet(config.wait_for_host_s, measure=_watched_calibration(platform.lifeline))
-    driver = _run(_spec(config, cell, plan, dataset, target, folder), platform, on_event)
+    spec = replace(_spec(config, cell, plan, dataset, target, folder), credentials=platform.credentials())
+    driver = _run(spec, platform, on_event)
     after = calibrate()
     records, warmup, usage = _observed(platform, target, folder)
     score = score_run(plan.mode, dataset, records, folder, reference.accuracy if reference else None)
@@ -75,7 +76,8 @@ def _observed(
     platform: Platform, target: Target, folder: Path
 ) -> tuple[tuple[Record, ...], tuple[Record, ...], PlatformUsage]:
     """Records and warm-up records with what the platform reported of their invocations, written; and what it used."""
-    reports, usage = platform.observe(target, *_window(tuple(read_records(folder / "queries.jsonl"))))
+    queries, warmups = (tuple(read_records(folder / f"{name}.jsonl")) for name in ("queries", "warmup"))
+    reports, usage = platform.observe(target, *_window(queries), _unbilled((*queries, *warmups)))
     by_request = {report.request_id: report for report in reports}
     records = _merged(folder / "queries.jsonl", by_request)
     warmup = _merged(folder / "warmup.jsonl", by_request)
@@ -90,10 +92,11 @@ def measure_cold_start(
 ) -> Record:
     """The first invocation of a function that has just been deployed; raises RunError."""
     plan = RunPlan("performance")
-    record = ask_once(_spec(config, cell, plan, preparation.datasets[cell.task], target, folder))
+    spec = _spec(config, cell, plan, preparation.datasets[cell.task], target, folder)
+    record = ask_once(replace(spec, credentials=platform.credentials()))
     if not record.cold:
         raise RunError(f"cold start of {target.function_name}: its first invocation found it warm; measure again")
-    reports, _ = platform.observe(target, 0, 0)
+    reports, _ = platform.observe(target, 0, 0, _unbilled([record]))
     return _with_report(record, {report.request_id: report for report in reports}.get(record.request_id or ""))
 
 
@@ -115,7 +118,7 @@ def _run(spec: RunSpec, platform: Platform, on_event: OnEvent) -> DriverResult:
             raise RunError(failure)
 
     try:
-        return run_process(spec, on_event, platform.lifeline, check)
+        return run_process(spec, on_event, platform.lifeline, check, platform.credentials)
     except RunError as error:
         failure = _failure(platform, spec.target, 1)
         raise RunError(f"{error}; {failure}" if failure and failure != str(error) else str(error)) from error
@@ -170,8 +173,12 @@ def _backlog(scenario: Scenario, plan: RunPlan, length: Length, dataset: Dataset
 
 
 def _in_flight(config: ExperimentConfig, plan: RunPlan, target: Target) -> int | None:
-    """An invocation above the function's concurrency would be refused: it waits in the client instead, and is timed."""
-    limits = [plan.max_in_flight, target.concurrency if config.transport == "invoke" else None]
+    """What is above the function's concurrency would be throttled: it waits in the client instead, and is timed.
+
+    Events are not where the platform lets them wait in order.
+    """
+    throttled = config.transport == "invoke" or not target.absorbs_bursts
+    limits = [plan.max_in_flight, target.concurrency if throttled else None]
     return min((limit for limit in limits if limit is not None), default=None)
 
 
@@ -179,6 +186,11 @@ def _window(records: Sequence[Record]) -> tuple[int, int]:
     """Wall clocks of the first hand-over and the last completion; (0, 0) without a query."""
     ends = [r.issued_ns + r.latency_ns for r in records]
     return min((r.issued_ns for r in records), default=0), max(ends, default=0)
+
+
+def _unbilled(records: Iterable[Record]) -> list[str]:
+    """Invocations that answered, but not with what they are billed for: that only the platform's log tells."""
+    return [record.request_id for record in records if record.request_id is not None and record.billed_ms is None]
 
 
 def _merged(path: Path, reports: Mapping[str, Report]) -> tuple[Record, ...]:

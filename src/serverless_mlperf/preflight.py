@@ -78,11 +78,20 @@ class Room:
 
 
 def needs_of(
-    config: ExperimentConfig, environments: Mapping[Cell, int], output: Path, cache: Path, work: Path
+    config: ExperimentConfig,
+    environments: Mapping[Cell, int],
+    output: Path,
+    cache: Path,
+    work: Path,
+    *,
+    here: bool = True,
 ) -> Needs:
-    """Estimate an experiment with so many environments per cell; what the cache holds already is not asked for."""
+    """Estimate an experiment with so many environments per cell; what the cache holds already is not asked for.
+
+    Environments that are not `here`, on this host, take nothing of it but connections.
+    """
     cell = max(environments, key=lambda each: environments[each] * each.memory_mib)
-    count = environments[cell]
+    count = environments[cell] if here else 0
     return Needs(
         disk=(
             DiskNeed(output, f"results of {len(environments)} cells", _results_bytes(config, len(environments))),
@@ -91,7 +100,7 @@ def needs_of(
         ),
         environments_bytes=count * cell.memory_mib * MIB,
         largest=f"{cell.name}: {count} environments of {cell.memory_mib} MiB",
-        server_bytes=CLIENT_BYTES + ARTEFACT_BYTES + _images_bytes(config),
+        server_bytes=CLIENT_BYTES + (ARTEFACT_BYTES if here else 0) + _images_bytes(config),
         files=FILES + FILES_PER_ENVIRONMENT * max(environments.values()),
     )
 

@@ -7,12 +7,15 @@ from pathlib import Path
 from serverless_mlperf.config import ExperimentConfig
 from serverless_mlperf.datasets.base import Dataset, load_dataset
 from serverless_mlperf.models.build import ModelSet, cached_models
-from serverless_mlperf.packages import Package, cached_packages
+from serverless_mlperf.packages import Package
 from serverless_mlperf.reference import Reference, cached_reference
-from serverless_mlperf.workloads import WORKLOADS, EngineAndFormat, Task
+from serverless_mlperf.workloads import WORKLOADS, Architecture, EngineAndFormat, Task
 from serverless_mlperf_sut.protocol import MODEL_FILES, MODEL_FOLDERS
 
 MODELS_PREFIX = "models/"
+
+Packages = Callable[[EngineAndFormat, Architecture], tuple[Package, Package]]
+"""The function's zip and an engine's layer, as the platform wants them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +25,7 @@ class Preparation:
     models: ModelSet
     datasets: Mapping[Task, Dataset]
     function: Package
-    layers: Mapping[EngineAndFormat, Package]
+    layers: Mapping[tuple[EngineAndFormat, Architecture], Package]
     references: Mapping[Task, Reference]
     """The FP32 model's answers, for the tasks whose runs are held against them."""
 
@@ -48,7 +51,7 @@ class Preparation:
 
     def _model_objects(self) -> Iterator[tuple[str, Path]]:
         for task in self.datasets:
-            for engine in self.layers:
+            for engine in dict.fromkeys(engine for engine, _ in self.layers):
                 for name in MODEL_FILES[task, engine]:
                     path = MODEL_FOLDERS[task] + name
                     yield MODELS_PREFIX + path, self.models.folder / path
@@ -59,15 +62,16 @@ class Preparation:
                 yield sample.key, sample.path
 
 
-def prepare(config: ExperimentConfig, say: Callable[[str], None]) -> Preparation:
+def prepare(config: ExperimentConfig, build: Packages, say: Callable[[str], None]) -> Preparation:
     """Build or take from the cache what the experiment needs, saying what it does."""
     say("models: " + (str(config.weights) if config.weights else "embedded weights"))
     models = cached_models(config.weights, config.tasks)
     datasets = {task: _dataset(config, task, say) for task in config.tasks}
     say("packages: function and " + ", ".join(dict.fromkeys(config.engine_and_formats)) + " layers")
-    packages = {engine: cached_packages(engine) for engine in config.engine_and_formats}
+    points = dict.fromkeys((cell.engine_and_format, cell.architecture) for cell in config.cells)
+    packages = {point: build(*point) for point in points}
     function = next(iter(packages.values()))[0]
-    layers = {engine: layer for engine, (_, layer) in packages.items()}
+    layers = {point: layer for point, (_, layer) in packages.items()}
     references = {t: cached_reference(models, d, say) for t, d in datasets.items() if _is_compared(config, d)}
     return Preparation(models, datasets, function, layers, references)
 

@@ -12,12 +12,13 @@ from serverless_mlperf.store import EXPERIMENT, ResultsFolder
 
 PATHS: Final = ("weights", "input_dataset")
 """May lie elsewhere now: the digests of what they hold are compared."""
-FREE: Final = ("retry_invalid", "wait_for_host_s", "output", *PATHS)
+FREE: Final = ("retry_invalid", "wait_for_host_s", "output", "profile", "ephemeral", *PATHS)
 """Change nothing of what is measured."""
 _OPTIONS: Final = {
     "tasks": "--cv_task",
     "engine_and_formats": "--engine_and_format",
     "memory_mib": "--memory",
+    "architectures": "--architecture",
     "timeout_s": "--timeout",
     "wait_for_host_s": "--wait-for-host",
 }

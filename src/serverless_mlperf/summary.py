@@ -1,6 +1,7 @@
 """One run's outcome as the row of the table: measured figures beside the predictions of share and quota."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import fmean
 from typing import Any, Final
 
@@ -54,8 +55,7 @@ def cell_result(
         forward_cpu_ms=summary.forward_cpu_ms,
         platform_cpu_ms=_per_query(outcome.usage.cpu_ns, driver.issued),
         client_cpu_ms=_per_query(driver.client_cpu_ns, driver.issued),
-        isolation=outcome.usage.isolation,
-        controller=outcome.usage.controller,
+        **_surroundings(outcome),
         lost=driver.timeouts + driver.send_errors + driver.unfinished,
         duplicates=driver.duplicates,
         errors=driver.errors,
@@ -82,12 +82,24 @@ def cell_result(
     )
 
 
+def _surroundings(outcome: RunOutcome) -> dict[str, Any]:
+    """What the function ran on, as far as the platform tells."""
+    usage = outcome.usage
+    return {
+        "architecture": outcome.cell.architecture,
+        "isolation": usage.isolation,
+        "controller": usage.controller,
+        "unreported": len(usage.unreported),
+    }
+
+
 def _cost(outcome: RunOutcome, pricing: Pricing | None) -> RunCost | None:
     if pricing is None:
         return None
     driver = outcome.driver
     transport, payload = driver.transport_name or "s3", driver.transport_options.get("payload")
-    return run_cost(outcome.records, outcome.cell.memory_mib, transport, payload, pricing)
+    priced = replace(pricing, architecture=outcome.cell.architecture)
+    return run_cost(outcome.records, outcome.cell.memory_mib, transport, payload, priced)
 
 
 def flight_percentiles(records: Sequence[Record]) -> tuple[Quantile, ...]:

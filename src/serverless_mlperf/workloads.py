@@ -5,9 +5,12 @@ from typing import Final, Literal
 
 Task = Literal["classification", "object_detection"]
 EngineAndFormat = Literal["ie-ir", "ocv-cf", "ocv-tf"]
+Architecture = Literal["x86_64", "arm64"]
+"""Under AWS's names."""
 
 TASKS: Final[tuple[Task, ...]] = ("classification", "object_detection")
 ENGINE_AND_FORMATS: Final[tuple[EngineAndFormat, ...]] = ("ie-ir", "ocv-cf", "ocv-tf")
+ARCHITECTURES: Final[tuple[Architecture, ...]] = ("x86_64", "arm64")
 MEMORY_MIB: Final = (768, 1536, 2240, 3008)
 """The seed's four sizes, in the order of its `--memory_type 0..3`."""
 
@@ -55,6 +58,11 @@ ENGINE_NAMES: Final[dict[EngineAndFormat, str]] = {"ie-ir": "openvino", "ocv-cf"
 """Suffix of `model_name` in the seed's results.csv, e.g. `mobilenet_openvino`."""
 
 
+def suffix(architecture: str, before: str = "-") -> str:
+    """What names a cell's architecture: nothing for x86_64, which is what a cell has unless another is asked for."""
+    return "" if architecture == "x86_64" else f"{before}{architecture}"
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Cell:
     """One point of an experiment's matrix."""
@@ -62,11 +70,12 @@ class Cell:
     task: Task
     engine_and_format: EngineAndFormat
     memory_mib: int
+    architecture: Architecture = "x86_64"
 
     @property
     def name(self) -> str:
-        """Folder, function and key-prefix name, e.g. `classification-ie-ir-1536`."""
-        return f"{self.task}-{self.engine_and_format}-{self.memory_mib}"
+        """Folder, function and key-prefix name, e.g. `classification-ie-ir-1536`; `-arm64` behind it for such a one."""
+        return f"{self.task}-{self.engine_and_format}-{self.memory_mib}{suffix(self.architecture)}"
 
     @property
     def model_name(self) -> str:

@@ -12,9 +12,10 @@ from tiny_cloud import TinyCloud
 from transport_cases import CLOSED, RUN, SAMPLES, Inbox, image_files, opened, run, wait_until
 
 from serverless_mlperf.errors import InputError
+from serverless_mlperf.platforms.base import Credentials
 from serverless_mlperf.transports.base import RunContext, TransportError
 from serverless_mlperf.transports.invoke import InvokeSettings, InvokeTransport
-from serverless_mlperf.transports.sigv4 import Credentials
+from serverless_mlperf.transports.sigv4 import Identity
 
 KEY = f"{RUN}-00000000"
 S3REF = InvokeSettings(payload="s3ref")
@@ -235,8 +236,8 @@ def test_requests_are_signed_with_credentials() -> None:
 
     async def whole() -> None:
         async with TinyCloud() as cloud:
-            credentials = Credentials("AKID", "secret-key", "token")
-            context = RunContext(cloud.target, SAMPLES, RUN, credentials)
+            identity = Identity(Credentials("AKID", "secret-key", "token"))
+            context = RunContext(cloud.target, SAMPLES, RUN, identity)
             async with opened(transport := InvokeTransport(context, S3REF)):
                 await transport.send(KEY, 0)
             for _, _, headers in cloud.requests:

@@ -11,12 +11,12 @@ from tiny_cloud import TinyCloud
 from transport_cases import CLOSED, RUN, SAMPLES, Inbox, image_files, opened, run, wait_until
 
 from serverless_mlperf.errors import InputError
-from serverless_mlperf.platforms.base import Target
+from serverless_mlperf.platforms.base import Credentials, Target
 from serverless_mlperf.transports.base import RunContext, Transport, TransportError
 from serverless_mlperf.transports.fake import FakeSettings, FakeTransport
 from serverless_mlperf.transports.invoke import InvokeSettings, InvokeTransport
 from serverless_mlperf.transports.s3 import S3Transport
-from serverless_mlperf.transports.sigv4 import Credentials
+from serverless_mlperf.transports.sigv4 import Identity
 from serverless_mlperf.transports.table import TRANSPORTS, effective_options, make_transport
 
 NOWHERE = Target("local", "us-east-1", CLOSED, CLOSED, CLOSED, "b", "f", "input/", "output/", "completed/", "q", 1)
@@ -256,8 +256,8 @@ def test_requests_are_signed_with_credentials() -> None:
 
     async def case() -> None:
         async with TinyCloud() as cloud:
-            credentials = Credentials("AKID", "secret-key", "token")
-            transport = S3Transport(cloud.target, SAMPLES, RUN, credentials)
+            identity = Identity(Credentials("AKID", "secret-key", "token"))
+            transport = S3Transport(cloud.target, SAMPLES, RUN, identity)
             async with opened(transport) as inbox:
                 await transport.send(f"{RUN}-00000000", 0)
                 await inbox.expect(1)

@@ -9,8 +9,10 @@ from rich.console import Console
 
 from serverless_mlperf.cells import Cells
 from serverless_mlperf.config import load_config
+from serverless_mlperf.functions import functions_of
 from serverless_mlperf.platforms.base import FunctionConfig, Target
 from serverless_mlperf.platforms.local.platform import LocalPlatform
+from serverless_mlperf.platforms.table import make_provider
 from serverless_mlperf.preparation import prepare
 from serverless_mlperf.pricing.billing import PRESENT_RULES
 from serverless_mlperf.pricing.cost import Pricing
@@ -47,14 +49,14 @@ def measure(
         {"tasks": ["classification"], "engine_and_formats": ["ie-ir"], "memory_mib": memory_mib, "samples": 8,
          "queries": 4, "retry_invalid": retries, "wait_for_host_s": 0, "output": output},
     )  # fmt: skip
-    preparation = prepare(config, lambda _: None)
+    preparation = prepare(config, make_provider(config.platform, config.wishes).packages, lambda _: None)
     names = [cell.name for cell in config.cells]
     folder = ResultsFolder.create(output, stored_settings(config), names, preparation.digests())
     out = io.StringIO()
-    environments = dict.fromkeys(config.cells, 1)
+    functions = functions_of(config, preparation, dict.fromkeys(config.cells, 1))
     with platform_class(config.bucket_name) as platform:
         console = Console(file=out, soft_wrap=True)
-        failures = Cells(config, preparation, platform, folder, console, environments, PRICING).measure_missing()
+        failures = Cells(config, preparation, platform, folder, console, functions, PRICING).measure_missing()
     return folder, failures, out.getvalue()
 
 

@@ -11,7 +11,9 @@ from rich.console import Console
 from serverless_mlperf.cells import Cells
 from serverless_mlperf.config import ExperimentConfig, load_config
 from serverless_mlperf.experiment import report
+from serverless_mlperf.functions import functions_of
 from serverless_mlperf.platforms.local.platform import LocalPlatform
+from serverless_mlperf.platforms.table import make_provider
 from serverless_mlperf.preparation import Preparation, prepare
 from serverless_mlperf.pricing.billing import PRESENT_RULES
 from serverless_mlperf.pricing.cost import Pricing
@@ -48,12 +50,12 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> tuple[ResultsFolder, str,
         None, {**options, "concurrency": 1, "retry_invalid": 0, "wait_for_host_s": 0, "output": folder}
     )
     console = Console(file=printed, soft_wrap=True)
-    made = prepare(config, console.print)
+    made = prepare(config, make_provider(config.platform, config.wishes).packages, console.print)
     preparation = Altered(**{field.name: getattr(made, field.name) for field in fields(made)})
     results = ResultsFolder.create(folder / "results", {}, [cell.name for cell in config.cells], {})
     with LocalPlatform(config.bucket_name) as platform:
-        cells = Cells(config, preparation, platform, results, console, dict.fromkeys(config.cells, 1), PRICING)
-        failures = cells.measure_missing()
+        functions = functions_of(config, preparation, dict.fromkeys(config.cells, 1))
+        failures = Cells(config, preparation, platform, results, console, functions, PRICING).measure_missing()
     return results, printed.getvalue(), report(results, failures, console)
 
 

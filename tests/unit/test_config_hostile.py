@@ -75,7 +75,7 @@ def test_numbers_in_a_file_are_whole_numbers(tmp_path: Path, name: str, value: s
         ('tasks = ["segmentation"]', "tasks: Input should be 'classification' or 'object_detection'"),
         ('tasks = "classification"', "tasks: must be a list, not 'classification'"),
         ('engine_and_formats = ["tflite"]', "engine_and_formats: Input should be 'ie-ir', 'ocv-cf' or 'ocv-tf'"),
-        ('platform = "mars"', "platform: Input should be 'local', not 'mars'"),
+        ('platform = "mars"', "platform: Input should be 'local' or 'aws', not 'mars'"),
         (
             'scenario = "burst"',
             "scenario: Input should be 'single-stream', 'multi-stream', 'server' or 'offline', not 'burst'",

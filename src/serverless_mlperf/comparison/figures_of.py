@@ -6,6 +6,7 @@ from typing import Final
 
 from serverless_mlperf.percentiles import LEVELS, level_name
 from serverless_mlperf.report.results import CellResult
+from serverless_mlperf.workloads import suffix
 
 Figure = Callable[[CellResult], float | None]
 """A time in ms, or None where the run has none."""
@@ -21,12 +22,14 @@ class Key:
     transport: str
     step: int
     figure: str
+    architecture: str = "x86_64"
 
     @property
     def cell(self) -> str:
         """As the tables call it."""
         step = f" step {self.step}" if self.step > 1 else ""
-        return f"{self.model_name} {self.memory_mib} {self.scenario} {self.transport}{step}"
+        size = f"{self.memory_mib}{suffix(self.architecture, ' ')}"
+        return f"{self.model_name} {size} {self.scenario} {self.transport}{step}"
 
 
 def _latency(place: int) -> Figure:
@@ -71,4 +74,6 @@ def _values(results: Iterable[CellResult]) -> Iterator[tuple[Key, float]]:
 
 def _key(result: CellResult, figure: str) -> Key:
     transport = f"{result.transport}/{result.payload}" if result.payload else result.transport
-    return Key(result.model_name, result.memory_mib, result.scenario, transport, result.step, figure)
+    return Key(
+        result.model_name, result.memory_mib, result.scenario, transport, result.step, figure, result.architecture
+    )

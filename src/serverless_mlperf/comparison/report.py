@@ -19,7 +19,7 @@ STYLES: Final = {"faster": "green", "slower": "bold red", "same": "", "cannot te
 SHOWN_CHARACTERS: Final = 28
 COLUMNS: Final = (
     "model_name", "memory_mib", "scenario", "transport", "step", "figure", "base_runs", "new_runs", "ratio", "low",
-    "high", "p", "effect", "verdict", "more_runs",
+    "high", "p", "effect", "verdict", "more_runs", "architecture",
 )  # fmt: skip
 
 

@@ -8,20 +8,48 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from typing import IO, Any, Final
 
 from serverless_mlperf.errors import BenchmarkError, CutOffError, InputError, RunError
-from serverless_mlperf.mlperf.spec import DriverResult, RunSpec, dump_spec, load_result
+from serverless_mlperf.mlperf.spec import DriverResult, RunSpec, dump_credentials, dump_spec, load_result
+from serverless_mlperf.platforms.base import Credentials
 
 STOP_S: Final = 2.0
 """A run that was interrupted must have written its validity and ended by then."""
 SILENCE_S: Final = 5.0
+RENEWAL_S: Final = 30.0
+"""How often credentials are asked for anew: whoever keeps them renews them minutes before they expire."""
+_IDENTITY: Final = "AWS_"
+"""Begins the names of variables that may hold an identity: the process gets its own by pipe, and none by accident."""
 _TAIL_BYTES: Final = 2000
 _BAD_SPEC: Final = 2
 _INTERRUPTED: Final = 130
 _CHUNK_BYTES: Final = 1 << 16
 
 OnEvent = Callable[[Mapping[str, Any]], None]
+Identify = Callable[[], Credentials | None]
+
+
+class Renewal:
+    """Gives a process newer credentials than it has, when there are any."""
+
+    def __init__(self, identify: Identify, held: Credentials | None, clock_s: Callable[[], float] = time.monotonic):
+        self._identify = identify
+        self._held = held
+        self._clock_s = clock_s
+        self._asked_s = clock_s()
+
+    def newer(self) -> Credentials | None:
+        """Credentials to be handed over now; None while there are none, or it is too early to ask again."""
+        if self._held is None or self._clock_s() - self._asked_s < RENEWAL_S:
+            return None
+        self._asked_s = self._clock_s()
+        found = self._identify()
+        if found is None or found == self._held:
+            return None
+        self._held = found
+        return found
 
 
 def run_process(
@@ -29,14 +57,18 @@ def run_process(
     on_event: OnEvent,
     lifeline: int | None = None,
     on_silence: Callable[[], None] = lambda: None,
+    identify: Identify = lambda: None,
 ) -> DriverResult:
     """Run one LoadGen test to its end and return its driver.json.
 
     Blocking. Events are given to `on_event` as they come; without any for five seconds, which never is while LoadGen
     measures, `on_silence` is called. `lifeline` is a descriptor that becomes readable when there is nothing left to
-    measure. An exception meanwhile (Ctrl-C included, or raised by either) ends the process: SIGINT, and SIGKILL when
-    it has not ended two seconds later. Raises CutOffError when the process is killed or the lifeline ends, RunError
-    when it fails without a result, InputError when it refused the specification.
+    measure. `identify` tells the credentials that are valid now; newer ones than the specification's reach the process
+    by the same pipe, never by argument, file or environment.
+
+    An exception meanwhile (Ctrl-C included, or raised by any of them) ends the process: SIGINT, and SIGKILL when it has
+    not ended two seconds later. Raises CutOffError when the process is killed or the lifeline ends, RunError when it
+    fails without a result, InputError when it refused the specification.
     """
     with tempfile.TemporaryFile() as errors:
         # A session of its own: Ctrl-C in the terminal reaches us alone, and we end it in order.
@@ -45,11 +77,12 @@ def run_process(
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
+            env={name: value for name, value in os.environ.items() if not name.startswith(_IDENTITY)},
             start_new_session=True,
         )
         try:
-            _hand_over(process, spec)
-            _follow(process, on_event, lifeline, on_silence)
+            _hand_over(process, dump_spec(spec))
+            _follow(process, on_event, lifeline, on_silence, Renewal(identify, spec.credentials))
             status = process.wait()
         finally:
             _stop(process)
@@ -64,24 +97,30 @@ def check_lifeline(lifeline: int | None) -> None:
         raise CutOffError("the platform ended while the run was under way")
 
 
-def _hand_over(process: subprocess.Popen[bytes], spec: RunSpec) -> None:
-    """Write the spec; stdin stays open, its end tells the process that we are gone."""
+def _hand_over(process: subprocess.Popen[bytes], line: bytes) -> None:
+    """Write a line; stdin stays open, its end tells the process that we are gone."""
     assert process.stdin is not None  # noqa: S101 - a pipe was asked for
     try:
-        process.stdin.write(dump_spec(spec) + b"\n")
+        process.stdin.write(line + b"\n")
         process.stdin.flush()
     except BrokenPipeError:
         return  # it died at once: its status and stderr will say why
 
 
 def _follow(
-    process: subprocess.Popen[bytes], on_event: OnEvent, lifeline: int | None, on_silence: Callable[[], None]
+    process: subprocess.Popen[bytes],
+    on_event: OnEvent,
+    lifeline: int | None,
+    on_silence: Callable[[], None],
+    renewal: Renewal,
 ) -> None:
     assert process.stdout is not None  # noqa: S101 - a pipe was asked for
     output, rest = process.stdout.fileno(), b""
     watched = [output] if lifeline is None else [output, lifeline]
     while True:
         ready, _, _ = select.select(watched, [], [], SILENCE_S)
+        if (credentials := renewal.newer()) is not None:
+            _hand_over(process, dump_credentials(credentials))
         if not ready:
             on_silence()
             continue

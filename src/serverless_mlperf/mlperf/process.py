@@ -1,5 +1,7 @@
 """One run in a process of its own: `python -m serverless_mlperf.mlperf.process`, a RunSpec as one line on stdin.
 
+Later lines are newer credentials.
+
 LoadGen can neither be interrupted nor, after a fault, be used again, so every run gets a fresh process and ends by
 `os._exit`. Progress goes to stdout as JSON lines; results go to the spec's output folder. Exit status: 0
 measured (valid or not), 1 no result, 2 bad specification, 130 interrupted.
@@ -19,9 +21,10 @@ from serverless_mlperf.mlperf.account import Account, make_result
 from serverless_mlperf.mlperf.audit import write_audit_config
 from serverless_mlperf.mlperf.driver import NO_AUDIT, Driver
 from serverless_mlperf.mlperf.logs import DetailLog, read_detail
+from serverless_mlperf.mlperf.parent import ParentPipe
 from serverless_mlperf.mlperf.responses import ENCODERS
 from serverless_mlperf.mlperf.settings import settings_of
-from serverless_mlperf.mlperf.spec import NETWORK_SUT, RunSpec, dump_result, load_spec
+from serverless_mlperf.mlperf.spec import NETWORK_SUT, RunSpec, dump_result, load_credentials, load_spec
 from serverless_mlperf.mlperf.verdict import verdict, write_validity
 from serverless_mlperf.mlperf.warmup import WarmUp
 from serverless_mlperf.platforms.base import Target
@@ -35,20 +38,22 @@ Emit = Callable[[dict[str, Any]], None]
 class RunProcess:
     """Warm up, measure, write: one RunSpec."""
 
-    def __init__(self, spec: RunSpec, emit: Emit) -> None:
+    def __init__(self, spec: RunSpec, emit: Emit, parent: ParentPipe | None = None) -> None:
         self._spec = spec
+        self._parent = parent
+        self._identity = spec.identity
         self._emit = emit
         self._keys = _keys(spec.run)
         self._receive: Callable[[Reply], None] = _ignore
         self._warm_up: WarmUp | None = None
         self._driver: Driver | None = None
 
-    async def execute(self, watch_parent: bool) -> int:
+    async def execute(self) -> int:
         """Run to the end; returns the exit status."""
-        self._install_exits(watch_parent)
+        self._install_exits()
         spec = self._spec
         spec.output.mkdir(parents=True, exist_ok=True)
-        transport = spec.make_transport()
+        transport = spec.make_transport(self._identity)
         try:
             await transport.open(self._deliver)
             warm_up = WarmUp(
@@ -114,18 +119,22 @@ class RunProcess:
 
     # Ends before the end
 
-    def _install_exits(self, watch_parent: bool) -> None:
+    def _install_exits(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self.abort, number.name, INTERRUPTED)
-        if watch_parent:
-            loop.add_reader(sys.stdin.fileno(), self._parent_spoke)
+        if self._parent is not None:
+            loop.add_reader(self._parent.fileno(), self._parent_spoke, self._parent)
         # A bug in a callback would leave LoadGen waiting for ever: end loudly instead.
         loop.set_exception_handler(lambda _, context: self.abort(_describe(context), 1))
 
-    def _parent_spoke(self) -> None:
-        if not os.read(sys.stdin.fileno(), 4096):
+    def _parent_spoke(self, parent: ParentPipe) -> None:
+        """What it says later on is newer credentials; the next request is signed with them."""
+        if not parent.read():
             self.abort("the parent process is gone", INTERRUPTED)
+        while (line := parent.line()) is not None:
+            if self._identity is not None:
+                self._identity.credentials = load_credentials(line)
 
     def abort(self, reason: str, status: int) -> NoReturn:
         """Write why, and end at once: LoadGen's thread cannot be stopped in order."""
@@ -141,14 +150,15 @@ class RunProcess:
 
 def main() -> NoReturn:
     """Read the spec, run it, exit."""
+    parent = ParentPipe(sys.stdin.fileno())
     try:
-        spec = load_spec(sys.stdin.buffer.readline())
+        spec = load_spec(parent.first_line())
     except BenchmarkError as error:
         _say(str(error))
         sys.exit(error.exit_status)
-    run = RunProcess(spec, _print_event)
+    run = RunProcess(spec, _print_event, parent if "--parent-stdin" in sys.argv[1:] else None)
     try:
-        status = asyncio.run(run.execute("--parent-stdin" in sys.argv[1:]))
+        status = asyncio.run(run.execute())
     except BenchmarkError as error:
         run.abort(str(error), error.exit_status)
     except OSError as error:

@@ -26,7 +26,7 @@ def ask_once(spec: RunSpec) -> Record:
 
 async def _ask(spec: RunSpec) -> Record:
     answered: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-    transport = spec.make_transport()
+    transport = spec.make_transport(spec.identity)
     await transport.open(lambda reply: None if answered.done() else answered.set_result(reply))
     try:
         query = _query(f"{spec.run}-00000000")

@@ -8,9 +8,9 @@ from typing import Any, Final, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from serverless_mlperf.errors import InputError
-from serverless_mlperf.platforms.base import Target
+from serverless_mlperf.platforms.base import Credentials, Target
 from serverless_mlperf.transports.base import Transport
-from serverless_mlperf.transports.sigv4 import Credentials
+from serverless_mlperf.transports.sigv4 import Identity
 from serverless_mlperf.transports.table import SYNCHRONOUS, make_transport
 from serverless_mlperf.workloads import Task
 
@@ -78,7 +78,7 @@ class RunSpec:
     transport: str = "s3"
     transport_options: Mapping[str, Any] = field(default_factory=dict)
     credentials: Credentials | None = None
-    """None: requests are not signed (local platform)."""
+    """Those of the beginning: newer ones follow by the same pipe. None: requests are not signed (local platform)."""
     sample_paths: tuple[Path, ...] | None = None
     """Files of the same images, for a transport that carries them; None where the client does not have them."""
     senders: int = 8
@@ -100,14 +100,14 @@ class RunSpec:
         if not self.run or "/" in self.run:
             raise InputError(f"run name {self.run!r} cannot be part of an object key")
 
-    def make_transport(self) -> Transport:
+    def make_transport(self, identity: Identity | None = None) -> Transport:
         """The transport this run's queries go through, not yet opened; raises InputError."""
         return make_transport(
             self.transport,
             self.target,
             self.samples,
             self.run,
-            self.credentials,
+            identity,
             self.transport_options,
             self.sample_paths,
             self.timeout_s,
@@ -119,9 +119,15 @@ class RunSpec:
         return self.target.concurrency if self.transport in SYNCHRONOUS else self.senders
 
     @property
+    def identity(self) -> Identity | None:
+        """One that signs with the credentials of the beginning, to be given newer ones."""
+        return None if self.credentials is None else Identity(self.credentials)
+
+    @property
     def warmup_at_once(self) -> int:
-        """Warm-up queries under way: twice the environments make a backlog, unless Lambda would answer it with 429."""
-        return self.target.concurrency * (1 if self.transport in SYNCHRONOUS else 2)
+        """Warm-up queries under way: twice the environments make a backlog, unless Lambda would throttle it."""
+        waits = self.transport not in SYNCHRONOUS and self.target.absorbs_bursts
+        return self.target.concurrency * (2 if waits else 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +200,7 @@ class DriverResult:
 
 _SPEC: Final = TypeAdapter(RunSpec)
 _RESULT: Final = TypeAdapter(DriverResult)
+_CREDENTIALS: Final = TypeAdapter(Credentials)
 
 
 def dump_spec(spec: RunSpec) -> bytes:
@@ -210,6 +217,19 @@ def load_spec(document: bytes) -> RunSpec:
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise InputError(f"run specification: {where or 'document'}: {first['msg']}") from None
+
+
+def dump_credentials(credentials: Credentials) -> bytes:
+    """One line of JSON, all of it secret: it belongs into a pipe only."""
+    return _CREDENTIALS.dump_json(credentials)
+
+
+def load_credentials(document: bytes) -> Credentials:
+    """Read them back; raises InputError, which shows nothing of them."""
+    try:
+        return _CREDENTIALS.validate_json(document)
+    except ValidationError:
+        raise InputError("renewed credentials: not what was sent; was the pipe written by another process?") from None
 
 
 def dump_result(result: DriverResult) -> bytes:

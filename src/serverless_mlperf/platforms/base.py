@@ -1,9 +1,20 @@
 """The seam to a place where functions live."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
+
+from serverless_mlperf.workloads import Architecture
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """An AWS identity; its secrets never show in a repr."""
+
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+    session_token: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +37,9 @@ class Target:
     """SQS queue that is told of every object created below `output_prefix`."""
     concurrency: int
     """Environments that may run at once (reserved concurrency)."""
+    absorbs_bursts: bool = True
+    """Events beyond its environments wait in order. Where they are throttled instead, and come back after seconds, what
+    is in flight is the client's to bound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +54,9 @@ class FunctionConfig:
     environment: Mapping[str, str]
     code_zip: Path
     layer_zip: Path
+    layer: str = ""
+    """Of which engine the layer is: a row of packages.contents.LAYERS."""
+    architecture: Architecture = "x86_64"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +101,8 @@ class PlatformUsage:
     """How environments are kept apart: `bubblewrap` or `plain`."""
     controller: str | None = None
     """What holds them to their CPU share, e.g. `sigstop`."""
+    unreported: tuple[str, ...] = ()
+    """Request ids of invocations whose report was waited for and has not come; nothing is put in its place."""
 
 
 class Platform(Protocol):
@@ -98,6 +117,9 @@ class Platform(Protocol):
     def lifeline(self) -> int | None:
         """A descriptor that becomes readable when the platform is gone; None where that cannot be told."""
 
+    def credentials(self) -> Credentials | None:
+        """What requests are to be signed with now, renewed when it is due; None where signatures are not looked at."""
+
     def upload(self, objects: Mapping[str, Path]) -> None:
         """Put files under their keys into the experiment's bucket; raises PlatformError."""
 
@@ -107,5 +129,10 @@ class Platform(Protocol):
     def retire(self, target: Target) -> None:
         """Remove a function, its environments, its trigger and its queue; its objects stay."""
 
-    def observe(self, target: Target, since_ns: int, until_ns: int) -> tuple[list[Report], PlatformUsage]:
-        """Reports of all the target's invocations so far, and the platform's usage between two wall clocks."""
+    def observe(
+        self, target: Target, since_ns: int, until_ns: int, expected: Collection[str] = ()
+    ) -> tuple[list[Report], PlatformUsage]:
+        """Reports of all the target's invocations so far, and the platform's usage between two wall clocks.
+
+        Those of the request ids in `expected` are waited for, a bounded time, where reports come later than results.
+        """

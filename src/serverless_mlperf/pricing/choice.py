@@ -1,5 +1,6 @@
 """By which prices and rules the runs of a results folder are priced."""
 
+from serverless_mlperf.platforms.table import traits_of
 from serverless_mlperf.pricing.billing import PRESENT_RULES, rules_on
 from serverless_mlperf.pricing.cost import Pricing
 from serverless_mlperf.pricing.table import load_prices, region_from
@@ -11,4 +12,4 @@ def pricing_of(folder: ResultsFolder) -> Pricing:
     config, noted = folder.config, folder.environment.get("prices")
     prices = load_prices().region(config.price_region) if noted is None else region_from(noted, str(folder.path))
     rules = rules_on(config.billing_date) if config.billing_date else PRESENT_RULES
-    return Pricing(config.price_region, prices, rules)
+    return Pricing(config.price_region, prices, rules, modelled=not traits_of(config.platform).bills)

@@ -73,6 +73,7 @@ OUR_COLUMNS: Final = (
     *(f"usd_per_million{part}" for part in ("", *COST_PARTS)),
     "price_region",
     "prices_as_of",
+    "architecture",
     "usd_per_million_queue",
 )
 """New columns come last. Of a burst the latency columns are empty: its completion times are no latency."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from serverless_mlperf.errors import InputError
+from serverless_mlperf.workloads import suffix
 
 if TYPE_CHECKING:  # matplotlib takes half a second, and tells of a home that cannot be written before anything else
     from matplotlib.axes import Axes
@@ -24,6 +25,10 @@ MODELS: Final = {"mobilenet": "MobileNetV1", "ssd": "SSD-MobileNetV1"}
 DPI: Final = 150
 
 
+Size = tuple[int, str]
+"""Memory in MB, and what names the architecture."""
+
+
 @dataclass(frozen=True, slots=True)
 class Bar:
     """One bar: a model with an engine at a memory size; a value without data is None."""
@@ -33,6 +38,12 @@ class Bar:
     memory_mib: int
     latency_ms: float | None
     qps: float | None
+    architecture: str = "x86_64"
+
+    @property
+    def size(self) -> Size:
+        """Its group: memory and, where it is not x86_64, architecture."""
+        return self.memory_mib, suffix(self.architecture, " ")
 
 
 def draw_figures(file: Path, output: Path) -> list[Path]:
@@ -61,7 +72,7 @@ def read_bars(file: Path) -> list[Bar]:
         raise InputError(f"{file}: cannot be read as CSV ({error}); give a results.csv") from error
     if not bars:
         raise InputError(f"{file}: has no row; measure something first")
-    return list({(bar.model, bar.engine, bar.memory_mib): bar for bar in bars}.values())
+    return list({(bar.model, bar.engine, bar.size): bar for bar in bars}.values())
 
 
 def _bar(file: Path, line: int, row: dict[str, str]) -> Bar:
@@ -72,10 +83,10 @@ def _bar(file: Path, line: int, row: dict[str, str]) -> Bar:
             f"it is one of {', '.join(MODELS)} with _{', _'.join(ENGINES)}"
         )
     try:
-        values = [float(row[name]) if row[name] else None for name in ("latency", "qps")]
-        if not all(value is None or 0 <= value < math.inf for value in values):
+        latency_ms, qps = (float(row[name]) if row[name] else None for name in ("latency", "qps"))
+        if not all(value is None or 0 <= value < math.inf for value in (latency_ms, qps)):
             raise ValueError(f"latency {row['latency']}, qps {row['qps']}")
-        return Bar(model, engine, int(row["memory"] or ""), *values)
+        return Bar(model, engine, int(row["memory"] or ""), latency_ms, qps, row.get("architecture") or "x86_64")
     except ValueError as error:
         raise InputError(f"{file}, line {line}: {error}; finite numbers from 0 are needed") from error
 
@@ -83,7 +94,7 @@ def _bar(file: Path, line: int, row: dict[str, str]) -> Bar:
 def _latency_figure(bars: Sequence[Bar], model: str) -> "Figure":
     figure = _figure(4.2)
     axes = figure.subplots()
-    _draw(axes, bars, {(b.engine, b.memory_mib): b.latency_ms for b in bars}, "{:.0f}")
+    _draw(axes, bars, {(b.engine, b.size): b.latency_ms for b in bars}, "{:.0f}")
     axes.set_ylabel(f"{MODELS[model]}: forward, median (ms)")
     _legend(figure, axes)
     return figure
@@ -94,15 +105,15 @@ def _qps_figure(bars: Sequence[Bar], models: Sequence[str]) -> "Figure":
     panels = figure.subplots(len(models), squeeze=False)[:, 0]
     for axes, model in zip(panels, models, strict=True):
         mine = [bar for bar in bars if bar.model == model]
-        _draw(axes, mine, {(b.engine, b.memory_mib): b.qps for b in mine}, "{:.0f}")
+        _draw(axes, mine, {(b.engine, b.size): b.qps for b in mine}, "{:.0f}")
         axes.set_ylabel(f"{MODELS[model]}: queries per second")
     _legend(figure, panels[0])
     return figure
 
 
-def _draw(axes: "Axes", bars: Sequence[Bar], values: dict[tuple[str, int], float | None], form: str) -> None:
-    """Groups by memory size, a bar per engine; a missing value is a gap marked `no data`."""
-    sizes = sorted({bar.memory_mib for bar in bars})
+def _draw(axes: "Axes", bars: Sequence[Bar], values: dict[tuple[str, Size], float | None], form: str) -> None:
+    """Groups by size, a bar per engine; a missing value is a gap marked `no data`."""
+    sizes = sorted({bar.size for bar in bars})
     engines = [engine for engine in ENGINES if any(bar.engine == engine for bar in bars)]
     width = 0.8 / len(engines)
     for index, engine in enumerate(engines):
@@ -113,7 +124,7 @@ def _draw(axes: "Axes", bars: Sequence[Bar], values: dict[tuple[str, int], float
             places, [v or 0.0 for v in found], width * 0.94, label=label, color=colour, hatch=hatch, edgecolor="white"
         )
         axes.bar_label(drawn, ["no data" if v is None else form.format(v) for v in found], padding=2, fontsize=8)
-    axes.set_xticks(range(len(sizes)), [f"{size} MB" for size in sizes])
+    axes.set_xticks(range(len(sizes)), [f"{memory_mib} MB{architecture}" for memory_mib, architecture in sizes])
     axes.set_xlabel("memory size of the function")
     axes.margins(y=0.12)
     axes.spines[["top", "right"]].set_visible(False)

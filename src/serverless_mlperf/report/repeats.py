@@ -35,9 +35,9 @@ def repeat_lines(results: Sequence[CellResult]) -> tuple[str, ...]:
 
 def _by_cell(results: Sequence[CellResult]) -> list[list[CellResult]]:
     # Steps of one round (rates of a search, points of a sweep, modes of a compliance test) are no repetitions.
-    cells: dict[tuple[str, int, str, int], list[CellResult]] = {}
+    cells: dict[tuple[str, str, int], list[CellResult]] = {}
     for result in results:
-        cells.setdefault((result.model_name, result.memory_mib, result.scenario, result.step), []).append(result)
+        cells.setdefault((result.place, result.scenario, result.step), []).append(result)
     return list(cells.values())
 
 
@@ -48,7 +48,7 @@ def _cell_lines(runs: Sequence[CellResult]) -> list[str]:
     step = f", step {first.step} ({first.mode})" if first.step > 1 else ""
     figures = {**FORWARD, **(BURST if first.scenario == "Offline" else LATENCY)}
     return [
-        f"{first.model_name} {first.memory_mib} MB, {first.scenario}{step}, over {len(runs)} runs{flaw} "
+        f"{first.model_name} {first.size}, {first.scenario}{step}, over {len(runs)} runs{flaw} "
         "(mean [95 % interval], median):",
         *(f"  {name} {_text(over_runs([figure(run) for run in runs]))}" for name, figure in figures.items()),
     ]

@@ -9,6 +9,7 @@ from serverless_mlperf.latency import Latencies
 from serverless_mlperf.percentiles import Quantile
 from serverless_mlperf.pricing.cost import RunCost
 from serverless_mlperf.waterfall import Waterfall
+from serverless_mlperf.workloads import suffix
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,19 @@ class CellResult:
     controller: str | None = None
     cost: RunCost | None = None
     """Price of a query, warm and cold apart; None where the platform billed nothing."""
+    architecture: str = "x86_64"
+    unreported: int = 0
+    """Invocations of which the platform said nothing, though it was waited for: they are in no billed duration."""
+
+    @property
+    def size(self) -> str:
+        """Memory and, where it is not x86_64, architecture."""
+        return f"{self.memory_mib} MB{suffix(self.architecture, ' ')}"
+
+    @property
+    def place(self) -> str:
+        """Model, memory size and architecture, by which rows of the same cell are found."""
+        return f"{self.model_name} {self.memory_mib}{suffix(self.architecture, ' ')}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for summary.json."""

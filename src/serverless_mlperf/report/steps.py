@@ -12,15 +12,15 @@ def step_lines(results: Sequence[CellResult]) -> tuple[str, ...]:
 
 
 def _by_run(results: Sequence[CellResult]) -> list[list[CellResult]]:
-    runs: dict[tuple[str, int, int], list[CellResult]] = {}
+    runs: dict[tuple[str, int], list[CellResult]] = {}
     for result in results:
         if result.mode == "performance":
-            runs.setdefault((result.model_name, result.memory_mib, result.run), []).append(result)
+            runs.setdefault((result.place, result.run), []).append(result)
     return list(runs.values())
 
 
 def _lines(steps: Sequence[CellResult]) -> Iterator[str]:
-    name = f"{steps[0].model_name} {steps[0].memory_mib} MB"
+    name = f"{steps[0].model_name} {steps[0].size}"
     if steps[0].scenario == "Server":
         yield capacity_line(name, steps)
     elif steps[0].scenario == "Offline":

@@ -16,6 +16,7 @@ from serverless_mlperf.report.repeats import repeat_lines
 from serverless_mlperf.report.results import CellResult
 from serverless_mlperf.report.steps import step_lines
 from serverless_mlperf.report.waterfall import waterfall_lines
+from serverless_mlperf.workloads import suffix
 
 NO_DATA: Final = "-"
 TABLE_WIDTH: Final = 140
@@ -41,7 +42,7 @@ def _seed_lines(result: CellResult) -> tuple[str, ...]:
     return (
         "**********benchmarked unit***********",
         f"benchmark {result.model_name}",
-        f"memory {result.memory_mib}",
+        f"memory {result.memory_mib}{suffix(result.architecture, ' ')}",
         f"latencyes 50% -> {_raw(result.p50_ms)} 90% -> {_raw(result.p90_ms)}",
         f"QPS: {_raw(result.qps_seed)}",
         f"number of files: {result.files}",
@@ -60,6 +61,11 @@ def _our_lines(result: CellResult) -> tuple[str, ...]:
         f"  CPU per query: function {_ms(r.function_cpu_ms)}, platform {_ms(r.platform_cpu_ms)}, "
         f"client {_ms(r.client_cpu_ms)}; billed {_ms(r.billed_ms_mean)}, memory {_text(r.max_memory_mib)} MiB",
         *cost_lines(r.cost),
+        *(
+            (f"  {r.unreported} invocations without a REPORT line: billed durations are of the others",)
+            if r.unreported
+            else ()
+        ),
         f"  lost {r.lost}, duplicates {r.duplicates}, errors {r.errors}; {_accuracy(r)}",
         *_client(r),
         f"  {_against_reference(r)}",
@@ -142,7 +148,7 @@ def _percent(value: float | None) -> str:
 
 NAMING: Final = (
     Column("benchmark", lambda r: r.model_name, justify="left"),
-    Column("MB", lambda r: str(r.memory_mib), "memory size"),
+    Column("MB", lambda r: f"{r.memory_mib}{suffix(r.architecture, ' ')}", "memory size"),
 )
 SPEED: Final = (
     Column("p50", lambda r: _number(r.p50_ms), "median of forward in the function, ms, warm queries"),

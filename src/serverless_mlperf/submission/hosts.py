@@ -66,7 +66,7 @@ def describe_aws(system: System) -> dict[str, str | None]:
         "host_memory_capacity": f"{memory_mib} MB per function",
         "operating_system": AWS,
         "cooling": AWS,
-        "hw_notes": f"{_function_notes(system, system.settings.get('architecture'), 'by AWS documents')}; {client}",
+        "hw_notes": f"{_function_notes(system, system.entries[0].cell.architecture, 'by AWS documents')}; {client}",
         **dict.fromkeys(("network_type", "network_media", "network_rate", "nic_loadgen", "number_nic_loadgen")),
         "nic_sut": AWS,
         "number_nic_sut": AWS,

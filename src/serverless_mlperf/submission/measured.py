@@ -11,7 +11,7 @@ from serverless_mlperf.mlperf.spec import DriverResult, load_result
 from serverless_mlperf.report.results import CellResult
 from serverless_mlperf.store import EXPERIMENT, ResultsFolder
 from serverless_mlperf.tries import Try, read_json
-from serverless_mlperf.workloads import ENGINE_AND_FORMATS, TASKS, Cell
+from serverless_mlperf.workloads import ENGINE_AND_FORMATS, TASKS, Architecture, Cell
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +97,11 @@ def _experiment(path: Path) -> Experiment:
 
 def _cell(name: str) -> Cell:
     """The cell of a name; raises ValueError for any other name, which might point anywhere."""
-    memory = name.rpartition("-")[2]
+    plain, _, last = name.rpartition("-")
+    architecture: Architecture = "arm64" if last == "arm64" else "x86_64"
+    memory = plain.rpartition("-")[2] if architecture == "arm64" else last
     if memory.isascii() and memory.isdecimal():
-        cells = (Cell(task, engine, int(memory)) for task in TASKS for engine in ENGINE_AND_FORMATS)
+        cells = (Cell(task, engine, int(memory), architecture) for task in TASKS for engine in ENGINE_AND_FORMATS)
         for cell in cells:
             if cell.name == name:
                 return cell

@@ -9,9 +9,13 @@ from typing import Any, Final
 from serverless_mlperf.config import SCENARIOS, ExperimentConfig
 from serverless_mlperf.mlperf.spec import Mode
 from serverless_mlperf.submission.choice import Entry
+from serverless_mlperf.workloads import Architecture, Cell
 
 _OPTIONS: Final = {
     "platform": "--platform",
+    "region": "--region",
+    "project": "--project",
+    "python": "--python",
     "transport": "--transport",
     "payload": "--payload",
     "weights": "--weights",
@@ -66,8 +70,15 @@ def _matrix(entries: Sequence[Entry]) -> str:
         *(f"--cv_task {task}" for task in dict.fromkeys(cell.task for cell in cells)),
         *(f"--engine_and_format {engine}" for engine in dict.fromkeys(cell.engine_and_format for cell in cells)),
         *(f"--memory {memory}" for memory in dict.fromkeys(cell.memory_mib for cell in cells)),
+        *(f"--architecture {name}" for name in _architectures(cells)),
     ]
     return " ".join(words)
+
+
+def _architectures(cells: Sequence[Cell]) -> list[Architecture]:
+    """Those to be named: none where all cells have what a cell has anyway."""
+    found = list(dict.fromkeys(cell.architecture for cell in cells))
+    return [] if found == ["x86_64"] else found
 
 
 def _settings(entry: Entry) -> str:

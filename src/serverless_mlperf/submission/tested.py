@@ -7,6 +7,7 @@ from typing import Any
 from serverless_mlperf.mlperf.spec import NETWORK_SUT
 from serverless_mlperf.submission.choice import Entry
 from serverless_mlperf.submission.measured import MeasuredRun
+from serverless_mlperf.workloads import suffix
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,4 +50,5 @@ def group(entries: Sequence[Entry], prefix: str | None) -> list[System]:
 
 def _name(entry: Entry, prefix: str | None) -> str:
     platform = next(iter(entry.runs.values())).experiment.settings.get("platform")
-    return f"{prefix or platform}-{entry.cell.engine_and_format}-{entry.cell.memory_mib}mb"
+    cell = entry.cell
+    return f"{prefix or platform}-{cell.engine_and_format}-{cell.memory_mib}mb{suffix(cell.architecture)}"

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from serverless_mlperf.errors import PlatformError
 from serverless_mlperf.lambda_log import tail_report
 from serverless_mlperf.platforms.base import Report, Target
-from serverless_mlperf.transports.sigv4 import Credentials
+from serverless_mlperf.transports.sigv4 import Identity
 
 
 class TransportError(PlatformError):
@@ -24,8 +24,8 @@ class RunContext:
     """Object keys of the images, by sample index."""
     run: str
     """Keys of queries begin with `<run>-`."""
-    credentials: Credentials | None = None
-    """None: requests are not signed (the local platform does not check signatures)."""
+    identity: Identity | None = None
+    """Who signs them. None: requests are not signed (the local platform does not check signatures)."""
     sample_paths: Sequence[Path] | None = None
     """Files of the same images; None where the client does not have them."""
     deadline_s: float = 60.0

@@ -9,7 +9,7 @@ from typing import Any, Final
 import aiohttp
 from yarl import URL
 
-from serverless_mlperf.transports.sigv4 import Credentials, Digested, Signer
+from serverless_mlperf.transports.sigv4 import Digested, Identity, Signer
 
 KEEP_ALIVE_S: Final = 60
 CONNECT_S: Final = 10
@@ -37,12 +37,12 @@ class ServiceClient:
     """Requests to one endpoint; opened and closed on the event loop that uses it."""
 
     def __init__(
-        self, endpoint_url: str, service: str, region: str, credentials: Credentials | None, connections: int
+        self, endpoint_url: str, service: str, region: str, identity: Identity | None, connections: int
     ) -> None:
         self._base = URL(endpoint_url.rstrip("/"))
         host = self._base.host or ""
         self._host = host if self._base.is_default_port() else f"{host}:{self._base.port}"
-        self._signer = Signer(credentials, region, service) if credentials else None
+        self._signer = Signer(identity, region, service) if identity else None
         self._connections = connections
         self._session: aiohttp.ClientSession | None = None
 

@@ -75,7 +75,7 @@ class InvokeTransport:
         self._function = target.function_name
         self._path = f"/2015-03-31/functions/{quote(target.function_name, safe='')}/invocations"
         self._endpoint = target.lambda_endpoint_url
-        self._client = ServiceClient(self._endpoint, "lambda", target.region, context.credentials, target.concurrency)
+        self._client = ServiceClient(self._endpoint, "lambda", target.region, context.identity, target.concurrency)
         self._payloads: list[Digested] = []
         self._counts: Counter[str] = Counter()
         self._on_reply: Callable[[Reply], None] | None = None

@@ -19,7 +19,7 @@ from serverless_mlperf.platforms.base import Target
 from serverless_mlperf.transports.base import Reply, RunContext, TransportError, error_text
 from serverless_mlperf.transports.client import ServiceClient
 from serverless_mlperf.transports.queue import CompletionQueue
-from serverless_mlperf.transports.sigv4 import Credentials
+from serverless_mlperf.transports.sigv4 import Identity
 from serverless_mlperf_sut.protocol import Query, render_query
 
 _BUSY: Final = (500, 502, 503, 504)
@@ -48,18 +48,18 @@ class S3Transport:
         target: Target,
         samples: Sequence[str],
         run: str,
-        credentials: Credentials | None = None,
+        identity: Identity | None = None,
         settings: S3Settings | None = None,
     ) -> None:
         """`samples` are object keys of images by sample index; keys of queries begin with `run-`.
 
-        Without credentials requests are not signed: the local platform does not check signatures.
+        Without an identity requests are not signed: the local platform does not check signatures.
         """
         settings = settings or S3Settings()
         self._target, self._run = target, run
         self._samples = samples
-        self._s3 = ServiceClient(target.s3_endpoint_url, "s3", target.region, credentials, settings.connections)
-        self._sqs = ServiceClient(target.sqs_endpoint_url, "sqs", target.region, credentials, settings.pollers + 1)
+        self._s3 = ServiceClient(target.s3_endpoint_url, "s3", target.region, identity, settings.connections)
+        self._sqs = ServiceClient(target.sqs_endpoint_url, "sqs", target.region, identity, settings.pollers + 1)
         self._queue = CompletionQueue(self._sqs, target.queue_url, settings.pollers, self._notice)
         self._fetching = asyncio.Semaphore(settings.fetches)
         self._fetches: set[asyncio.Task[None]] = set()
@@ -156,4 +156,4 @@ SETTINGS: Final = S3Settings
 
 def make(context: RunContext, settings: S3Settings) -> S3Transport:
     """Make one for a run."""
-    return S3Transport(context.target, context.samples, context.run, context.credentials, settings)
+    return S3Transport(context.target, context.samples, context.run, context.identity, settings)

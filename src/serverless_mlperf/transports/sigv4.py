@@ -13,18 +13,18 @@ import time
 from typing import Final
 from urllib.parse import quote
 
+from serverless_mlperf.platforms.base import Credentials
+
 UNSIGNED_PAYLOAD: Final = "UNSIGNED-PAYLOAD"
 """Allowed for S3 over https, where TLS protects the body."""
 _ALGORITHM: Final = "AWS4-HMAC-SHA256"
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """An AWS identity; its secrets never show in a repr."""
+class Identity:
+    """Who signs; its credentials may be replaced at any time, and the next request is signed with the new ones."""
 
-    access_key_id: str
-    secret_access_key: str = field(repr=False)
-    session_token: str | None = field(default=None, repr=False)
+    def __init__(self, credentials: Credentials) -> None:
+        self.credentials = credentials
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +41,14 @@ def digested(body: bytes | Digested) -> Digested:
 
 
 class Signer:
-    """Signs requests to one service in one region; the derived key is kept for the day it is valid."""
+    """Signs requests to one service in one region; the derived key is kept for its day and its secret."""
 
-    def __init__(self, credentials: Credentials, region: str, service: str) -> None:
-        self._credentials = credentials
+    def __init__(self, identity: Identity, region: str, service: str) -> None:
+        self._identity = identity
         self._scope = f"{region}/{service}/aws4_request"
         self._service = service
         self._region = region
-        self._key: tuple[str, bytes] = ("", b"")
+        self._key: tuple[tuple[str, str], bytes] = (("", ""), b"")
 
     def sign(
         self,
@@ -65,31 +65,40 @@ class Signer:
         client's to send.
         """
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
+        credentials = self._identity.credentials
         signed = {**headers, "x-amz-date": stamp}
-        if self._credentials.session_token is not None:
-            signed["x-amz-security-token"] = self._credentials.session_token
+        if credentials.session_token is not None:
+            signed["x-amz-security-token"] = credentials.session_token
         digest = UNSIGNED_PAYLOAD if self._service == "s3" else digested(body).sha256
         if self._service == "s3":
             signed["x-amz-content-sha256"] = digest
-        signed["authorization"] = self._authorization(method, path, {**signed, "host": host}, digest, stamp)
+        signed["authorization"] = self._authorization(
+            credentials, f"{method}\n{self._canonical(path)}\n\n", {**signed, "host": host}, digest, stamp
+        )
         return signed
 
-    def _authorization(self, method: str, path: str, headers: Mapping[str, str], digest: str, stamp: str) -> str:
+    def _canonical(self, path: str) -> str:
+        # Every service but S3 quotes the quoted path once more.
+        return path if self._service == "s3" else quote(path, safe="/~")
+
+    def _authorization(
+        self, credentials: Credentials, request: str, headers: Mapping[str, str], digest: str, stamp: str
+    ) -> str:
         names = sorted(headers)
         canonical_headers = "".join(f"{name}:{headers[name]}\n" for name in names)
-        # Every service but S3 quotes the quoted path once more.
-        canonical_path = path if self._service == "s3" else quote(path, safe="/~")
-        canonical = f"{method}\n{canonical_path}\n\n{canonical_headers}\n{';'.join(names)}\n{digest}"
+        canonical = f"{request}{canonical_headers}\n{';'.join(names)}\n{digest}"
         scope = f"{stamp[:8]}/{self._scope}"
         to_sign = f"{_ALGORITHM}\n{stamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
-        signature = hmac.new(self._signing_key(stamp[:8]), to_sign.encode(), hashlib.sha256).hexdigest()
-        credential = f"{self._credentials.access_key_id}/{scope}"
+        signature = hmac.new(
+            self._signing_key(credentials.secret_access_key, stamp[:8]), to_sign.encode(), hashlib.sha256
+        ).hexdigest()
+        credential = f"{credentials.access_key_id}/{scope}"
         return f"{_ALGORITHM} Credential={credential}, SignedHeaders={';'.join(names)}, Signature={signature}"
 
-    def _signing_key(self, date: str) -> bytes:
-        if self._key[0] != date:
-            key = f"AWS4{self._credentials.secret_access_key}".encode()
+    def _signing_key(self, secret: str, date: str) -> bytes:
+        if self._key[0] != (secret, date):
+            key = f"AWS4{secret}".encode()
             for part in (date, self._region, self._service, "aws4_request"):
                 key = hmac.digest(key, part.encode(), hashlib.sha256)
-            self._key = (date, key)
+            self._key = ((secret, date), key)
         return self._key[1]

@@ -9,7 +9,7 @@ from typing import Any, Final
 from serverless_mlperf.errors import InputError
 from serverless_mlperf.platforms.base import Target
 from serverless_mlperf.transports.base import RunContext, Transport
-from serverless_mlperf.transports.sigv4 import Credentials
+from serverless_mlperf.transports.sigv4 import Identity
 
 TRANSPORTS: Final[Mapping[str, str]] = {
     "s3": "serverless_mlperf.transports.s3",
@@ -27,7 +27,7 @@ def make_transport(
     target: Target,
     samples: Sequence[str],
     run: str,
-    credentials: Credentials | None = None,
+    identity: Identity | None = None,
     options: Mapping[str, Any] | None = None,
     sample_paths: Sequence[Path] | None = None,
     deadline_s: float = 60.0,
@@ -39,7 +39,7 @@ def make_transport(
     known, options = asdict(module.SETTINGS()), options or {}
     if unknown := sorted(options.keys() - known.keys()):
         raise InputError(f"transport {name}: option {unknown[0]!r} is unknown; known are {', '.join(known)}")
-    context = RunContext(target, samples, run, credentials, sample_paths, deadline_s)
+    context = RunContext(target, samples, run, identity, sample_paths, deadline_s)
     made: Transport = module.make(context, module.SETTINGS(**options))
     return made
 

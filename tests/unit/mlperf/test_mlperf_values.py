@@ -9,7 +9,7 @@ import pytest
 from serverless_mlperf.errors import InputError, RunError
 from serverless_mlperf.mlperf.logs import read_detail
 from serverless_mlperf.mlperf.spec import DriverResult, dump_result, dump_spec, load_result, load_spec
-from serverless_mlperf.transports.sigv4 import Credentials
+from serverless_mlperf.platforms.base import Credentials
 
 
 def test_spec_survives_the_pipe(tmp_path: Path) -> None:

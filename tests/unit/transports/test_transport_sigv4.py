@@ -9,7 +9,8 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotoCredentials
 import pytest
 
-from serverless_mlperf.transports.sigv4 import Credentials, Signer, digested
+from serverless_mlperf.platforms.base import Credentials
+from serverless_mlperf.transports.sigv4 import Identity, Signer, digested
 
 HOST = "s3.eu-west-1.amazonaws.com"
 
@@ -23,7 +24,7 @@ def _boto(auth: type[SigV4Auth], service: str, token: str | None, request: AWSRe
 def _ours(
     service: str, token: str | None, method: str, path: str, headers: dict[str, str], body: bytes, at: str
 ) -> str:
-    signer = Signer(Credentials("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG", token), "eu-west-1", service)
+    signer = Signer(Identity(Credentials("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG", token)), "eu-west-1", service)
     now = calendar.timegm(time.strptime(at, "%Y%m%dT%H%M%SZ"))
     return signer.sign(method, HOST, path, headers, body, now)["authorization"]
 
@@ -66,14 +67,14 @@ def test_lambda_signature_is_botocores(function: str) -> None:
 
 def test_known_digest_gives_the_same_signature() -> None:
     """A body whose digest was computed before is signed like the body."""
-    signer = Signer(Credentials("AKID", "secret"), "us-east-1", "lambda")
+    signer = Signer(Identity(Credentials("AKID", "secret")), "us-east-1", "lambda")
     plain, known = (signer.sign("POST", HOST, "/p", {}, body, 0.0) for body in (b"body", digested(b"body")))
     assert plain == known
 
 
 def test_signing_key_follows_the_day() -> None:
     """The cached key is derived anew when the date changes, and reused within it."""
-    signer = Signer(Credentials("AKID", "secret"), "us-east-1", "s3")
+    signer = Signer(Identity(Credentials("AKID", "secret")), "us-east-1", "s3")
     first, again, next_day = (
         signer.sign("GET", HOST, "/b/k", {}, b"", now)["authorization"] for now in (0.0, 0.0, 86400.0)
     )

@@ -1,6 +1,6 @@
 """The embedded platform as an experiment sees it: starts the server, deploys functions, ends with everything gone."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from serverless_mlperf.errors import CutOffError, InputError, PlatformError
 from serverless_mlperf.host import host_cores
-from serverless_mlperf.platforms.base import FunctionConfig, PlatformUsage, Report, Target
+from serverless_mlperf.platforms.base import Credentials, FunctionConfig, PlatformUsage, Report, Target
 from serverless_mlperf.platforms.local.control import (
     LAMBDA_FUNCTIONS,
     ControlClient,
@@ -75,6 +75,10 @@ class LocalPlatform:
     def lifeline(self) -> int | None:
         """The server's; None between two servers."""
         return self._server.lifeline if self._server else None
+
+    def credentials(self) -> Credentials | None:
+        """None: the server on 127.0.0.1 does not look at signatures."""
+        return None
 
     @property
     def server_pid(self) -> int | None:
@@ -144,8 +148,14 @@ class LocalPlatform:
             self._stop()
             raise
 
-    def observe(self, target: Target, since_ns: int, until_ns: int) -> tuple[list[Report], PlatformUsage]:
-        """REPORT lines of the target's invocations so far; the server's CPU time and loop lag in a window of time."""
+    def observe(
+        self, target: Target, since_ns: int, until_ns: int, expected: Collection[str] = ()
+    ) -> tuple[list[Report], PlatformUsage]:
+        """REPORT lines of the target's invocations so far; the server's CPU time and loop lag in a window of time.
+
+        Nothing is waited for: by the end of a run all of them are there.
+        """
+        del expected
         with self._control() as control:
             rows = control.json("GET", f"/_platform/reports?function={quote(target.function_name)}")
             usage = control.json("GET", f"/_platform/usage?since_ns={since_ns}&until_ns={until_ns}")

@@ -11,6 +11,7 @@ import numpy as np
 from serverless_mlperf.report.page.model import CellFacts, Row
 from serverless_mlperf.report.results import CellResult
 from serverless_mlperf.waterfall import UNATTRIBUTED
+from serverless_mlperf.workloads import suffix
 
 ECDF_POINTS: Final = 160
 """Of a curve of one run; more cannot be told apart on a screen."""
@@ -37,12 +38,12 @@ class Measured:
     @property
     def series(self) -> str:
         """Model and engine; with the source where several results are shown."""
-        return self.result.model_name.replace("_", " ")
+        return self.result.model_name.replace("_", " ") + suffix(self.result.architecture, " ")
 
 
 def cell_id(result: CellResult) -> str:
     """Of a cell, the same in all results."""
-    return f"{result.model_name} {result.memory_mib}"
+    return result.place
 
 
 def facts_of(runs: Iterable[Measured]) -> list[CellFacts]:
