@@ -4,6 +4,8 @@ Every property is passed on: a nested one by botocore, which refuses what the se
 by being named here; `unknown_properties` tells of the rest.
 """
 
+# ruff: noqa: D102, ARG002 - what each method does, and takes, is the Protocol's to say
+
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 import json

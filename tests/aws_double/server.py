@@ -9,18 +9,18 @@ import logging
 from threading import Event
 from typing import Any
 from unittest.mock import patch
-import urllib.request
 
 import boto3
 from botocore.config import Config
 from moto.awslambda import urls as lambda_urls
 from moto.cloudformation.responses import CloudFormationResponse
-from moto.core import DEFAULT_ACCOUNT_ID
+from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.s3.models import FakeBucket
 from moto.server import ThreadedMotoServer
 
 from aws_double.cloudformation import CloudFormationDouble, requests
 from aws_double.stacks import World
+from local_server import raw
 
 KEYS = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
 
@@ -34,14 +34,14 @@ class LambdaAccount:
     provisioned: dict[str, int] = field(default_factory=dict)
     """`function:qualifier` -> environments."""
 
-    def settings(self, request: Any, url: str, headers: Any) -> tuple[int, dict[str, str], str]:
-        """GetAccountSettings."""
+    def settings(self, request: Any, url: str, headers: Any) -> tuple[int, dict[str, str], str]:  # noqa: ARG002
+        """GetAccountSettings, in the form in which moto calls it."""
         limit = {"ConcurrentExecutions": self.concurrent, "UnreservedConcurrentExecutions": self.unreserved}
         return 200, {}, json.dumps({"AccountLimit": limit, "AccountUsage": {"FunctionCount": 0}})
 
-    def concurrency(self, request: Any, url: str, headers: Any) -> tuple[int, dict[str, str], str]:
+    def concurrency(self, request: Any, url: str, headers: Any) -> tuple[int, dict[str, str], str]:  # noqa: ARG002
         """Put, Get and DeleteProvisionedConcurrencyConfig."""
-        name = url.split("/functions/")[1].split("/")[0]
+        name = url.partition("/functions/")[2].partition("/")[0]
         key = f"{name}:{request.args['Qualifier']}"
         if request.method == "PUT":
             self.provisioned[key] = json.loads(request.data)["ProvisionedConcurrentExecutions"]
@@ -76,7 +76,7 @@ class AwsDouble:
     def reset(self) -> None:
         """Forget everything."""
         self.cloudformation.join()
-        urllib.request.urlopen(urllib.request.Request(f"{self.url}/moto-api/reset", method="POST")).close()
+        assert raw(self.url, "POST", "/moto-api/reset").status == 200
         self.cloudformation.stacks.clear()
         self.cloudformation.change_sets.clear()
         self.world.refusals.clear()
@@ -100,7 +100,10 @@ class AwsDouble:
 
 
 def _permission_over_tls(self: FakeBucket, action: str, resource: str) -> Any:
-    """moto obeys a Deny and overlooks its condition: one on TLS would lock everybody out of a server without it."""
+    """A bucket's policy without its Deny on TLS.
+
+    The condition of a Deny is overlooked by moto: it would lock everybody out of a server without TLS.
+    """
     whole = self.policy
     if whole is not None:
         document = json.loads(whole)
@@ -136,16 +139,17 @@ def running(region: str = "us-east-1") -> Iterator[AwsDouble]:
         @lru_cache
         def api(service: str) -> Any:
             settings = Config(retries={"total_max_attempts": 1}, max_pool_connections=20)
-            return boto3.session.Session(region_name=region, **KEYS).client(  # type: ignore[call-overload]
-                service, endpoint_url=url, config=settings
+            return boto3.client(  # type: ignore[call-overload]
+                service, endpoint_url=url, region_name=region, config=settings, **KEYS
             )
 
         go_on = Event()
         go_on.set()
         double = CloudFormationDouble(World(api, DEFAULT_ACCOUNT_ID, region, go_on))
+        replaced: dict[str, Any] = {"RESPONSE_KEY_PATH_TO_TRANSFORMER": {}, **requests(double)}
         with (
             # Its transformers expect moto's own objects; ours are the answers themselves.
-            patch.multiple(CloudFormationResponse, RESPONSE_KEY_PATH_TO_TRANSFORMER={}, **requests(double)),
+            patch.multiple(CloudFormationResponse, **replaced),
             patch.object(FakeBucket, "get_permission", _permission_over_tls),
         ):
             try:

@@ -13,7 +13,7 @@ from aws_double.resolving import in_order, resolved
 STACK = "AWS::CloudFormation::Stack"
 
 
-class ResourceFailed(Exception):
+class ResourceError(Exception):
     """A resource could not be made; its event is there already."""
 
 
@@ -94,7 +94,7 @@ class StackState:
         """Make all of it; on a failure remove it again, and the stack too if so asked."""
         try:
             self._apply(template)
-        except ResourceFailed:
+        except ResourceError:
             self.become("DELETE_IN_PROGRESS" if self.on_failure == "DELETE" else "ROLLBACK_IN_PROGRESS")
             left = self._delete_all(force=False)
             ended = "DELETE_COMPLETE" if self.on_failure == "DELETE" else "ROLLBACK_COMPLETE"
@@ -107,7 +107,7 @@ class StackState:
         former = self.template
         try:
             self._apply(template)
-        except ResourceFailed:
+        except ResourceError:
             self.become("UPDATE_ROLLBACK_IN_PROGRESS")
             self._apply(former)
             self.become("UPDATE_ROLLBACK_COMPLETE")
@@ -155,7 +155,7 @@ class StackState:
                 result = kind.update(self.world.api, before.made, wanted)
         except Exception as error:
             self.event(logical_id, resource["Type"], f"{verb}_FAILED", reason_of(error))
-            raise ResourceFailed from error
+            raise ResourceError from error
         self.event(logical_id, resource["Type"], f"{verb}_COMPLETE")
         self.standing[logical_id] = Standing(resource["Type"], resource, wanted, result, f"{verb}_COMPLETE")
         return [(logical_id, before)] if before is not None and kind.replaces else []
@@ -183,7 +183,7 @@ class StackState:
             if logical_id in self.world.stuck:
                 raise RuntimeError("it is stuck")
             KINDS[each.kind].delete(self.world.api, each.made, each.properties)
-        except Exception as error:  # noqa: BLE001 - whatever a service says is an event
+        except Exception as error:
             self.event(logical_id, each.kind, "DELETE_FAILED", reason_of(error))
             return False
         self.event(logical_id, each.kind, "DELETE_COMPLETE")
