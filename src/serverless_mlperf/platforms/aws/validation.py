@@ -7,6 +7,7 @@ notification-how-to-filtering).
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import combinations
 import re
 from typing import Any, Final
@@ -61,11 +62,9 @@ MAX_RESOURCES: Final = 500
 MAX_OUTPUTS: Final = 200
 MAX_NOTIFICATIONS: Final = 100
 """Per bucket; a cell takes two, its trigger and its completions."""
-UNRESERVED: Final = 100
-"""Concurrency that Lambda keeps for functions without any reserved."""
 SNAP_START_RUNTIMES: Final = RUNTIMES[1:]
 NO_SNAP_START: Final = ("ap-east-2", "ap-southeast-6")
-"""Taipei and New Zealand: the only commercial regions without (AWS: lambda/latest/dg/snapstart)."""
+"""Taipei and New Zealand: of commercial regions the only ones without (AWS: lambda/latest/dg/snapstart)."""
 _CELL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _BOUNDARY = re.compile(r"arn:aws[a-z-]*:iam::(\d{12}|aws):policy/[\w+=,.@/-]+")
 
@@ -76,8 +75,8 @@ class AccountLimits:
 
     memory_mib: int = MEMORY_MIB[1]
     """New accounts have less, often 3,008."""
-    concurrency: int | None = None
-    """Environments of all functions together; None: not known, so not checked."""
+    reservable: int | None = None
+    """Environments that our functions may reserve or have provisioned, all together; None: not known."""
 
 
 def check(spec: StackSpec, region: str, limits: AccountLimits = AccountLimits()) -> None:
@@ -104,9 +103,16 @@ def _reasons(spec: StackSpec, region: str, limits: AccountLimits) -> Iterator[st
 
 
 def _region(region: str) -> Iterator[str]:
-    known = botocore.session.Session().get_available_regions("lambda")
-    if region not in known:
-        yield f"region {region!r} is not one with Lambda: one of {', '.join(known)}"
+    known = _regions_by_partition()
+    if not any(region in regions for regions in known.values()):
+        yield f"region {region!r} is not one with Lambda: one of {', '.join(known['aws'])}"
+
+
+@cache
+def _regions_by_partition() -> Mapping[str, Sequence[str]]:
+    """Regions with Lambda, as botocore's files say: they are large, and read once."""
+    session = botocore.session.Session()
+    return {each: session.get_available_regions("lambda", each) for each in session.get_available_partitions()}
 
 
 def _settings(spec: StackSpec) -> Iterator[str]:
@@ -119,7 +125,7 @@ def _settings(spec: StackSpec) -> Iterator[str]:
     if spec.log_retention_days not in RETENTION_DAYS:
         yield f"logs cannot be kept for {spec.log_retention_days} days: one of {', '.join(map(str, RETENTION_DAYS))}"
     if spec.permissions_boundary is not None and not _BOUNDARY.fullmatch(spec.permissions_boundary):
-        yield f"permissions boundary {spec.permissions_boundary!r}: give the ARN of a policy, arn:aws:iam::...:policy/..."
+        yield f"permissions boundary {spec.permissions_boundary!r}: give a policy's ARN, arn:aws:iam::...:policy/..."
 
 
 def _names(spec: StackSpec) -> Iterator[str]:
@@ -200,10 +206,10 @@ def _concurrency(spec: StackSpec, limits: AccountLimits) -> Iterator[str]:
                 f"{max(spec.provisioned, 1)}: a function could not run, or not provide what is provisioned"
             )
     taken = sum(each.reserved if each.reserved is not None else spec.provisioned for each in spec.functions)
-    if limits.concurrency is not None and taken > max(0, limits.concurrency - UNRESERVED):
+    if limits.reservable is not None and taken > limits.reservable:
         yield (
-            f"{taken} environments reserved or provisioned: of the account's {limits.concurrency} Lambda keeps "
-            f"{UNRESERVED} for all other functions; take fewer cells or environments, or ask AWS to raise the quota"
+            f"{taken} environments reserved or provisioned, the account has {limits.reservable} for that: "
+            "take fewer cells or environments, or ask AWS to raise the quota"
         )
 
 
