@@ -8,6 +8,7 @@ from serverless_mlperf.platforms.aws.spec import PROJECT
 FILE: Final = "deploy_policy.json"
 
 
-def deploy_policy(project: str = PROJECT) -> str:
+def deploy_policy(project: str = PROJECT, partition: str = "aws") -> str:
     """The policy's JSON for a project: every resource that can be named begins with it."""
-    return resources.files(__package__).joinpath(FILE).read_text().replace(PROJECT, project)
+    text = resources.files(__package__).joinpath(FILE).read_text()
+    return text.replace(PROJECT, project).replace("arn:aws:", f"arn:{partition}:")
