@@ -10,6 +10,8 @@ import typer
 
 from serverless_mlperf.commands.clean import clean
 from serverless_mlperf.commands.compare import compare
+from serverless_mlperf.commands.deploy import deploy
+from serverless_mlperf.commands.destroy import destroy
 from serverless_mlperf.commands.doctor import doctor
 from serverless_mlperf.commands.history import history
 from serverless_mlperf.commands.inputs import inputs
@@ -18,6 +20,7 @@ from serverless_mlperf.commands.package import package
 from serverless_mlperf.commands.prices import prices_app
 from serverless_mlperf.commands.report import report
 from serverless_mlperf.commands.reproduce import reproduce
+from serverless_mlperf.commands.status import status
 from serverless_mlperf.commands.submission import submission
 from serverless_mlperf.errors import BenchmarkError, InputError
 from serverless_mlperf.interruption import Interruption
@@ -255,7 +258,20 @@ def figures(
         typer.echo(str(path))
 
 
-for command in (inputs, package, submission, report, compare, history, reproduce, doctor, clean):
+for command in (
+    inputs,
+    package,
+    deploy,
+    status,
+    destroy,
+    submission,
+    report,
+    compare,
+    history,
+    reproduce,
+    doctor,
+    clean,
+):
     app.command()(command)
 
 
