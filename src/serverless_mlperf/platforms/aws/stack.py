@@ -1,7 +1,8 @@
 """One CloudFormation stack: what is to change is planned as a change set, then executed, and waited for."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any, Final
 import uuid
 
@@ -298,11 +299,11 @@ class Stack:
         where = f"{first['LogicalResourceId']} ({first['ResourceType']})"
         return f"{where}: {explained(first.get('ResourceStatusReason', first['ResourceStatus']))}"
 
-    def _events(self, stack_id: str) -> list[Mapping[str, Any]]:
-        """Events of the last thing that was done to the stack, newest first."""
+    def _events(self, stack_id: str) -> Iterator[Mapping[str, Any]]:
+        """Events of the last thing that was done to the stack, newest first, read page by page as they are wanted."""
+        pages = self._client.get_paginator("describe_stack_events").paginate(StackName=stack_id)
         with told(f"reading the events of stack {self.name}"):
-            pages = self._client.get_paginator("describe_stack_events").paginate(StackName=stack_id)
-            return list(_until_begun(event for page in pages for event in page["StackEvents"]))
+            yield from _until_begun(event for page in pages for event in page["StackEvents"])
 
 
 _NEVER_EXECUTED: Final = frozenset({"UNAVAILABLE", "AVAILABLE", "OBSOLETE"})
@@ -314,14 +315,18 @@ class _Progress:
     def __init__(self, resources: int, say: Callable[[str], None]) -> None:
         self._resources = resources
         self._say = say
-        self._told = 0
+        self._seen: set[str] = set()
+        self._done: set[str] = set()
 
-    def tell(self, events: list[Mapping[str, Any]]) -> None:
-        done = {e["LogicalResourceId"] for e in events if e["ResourceStatus"].endswith("_COMPLETE")}
-        if len(done) > self._told:
-            self._told = len(done)
+    def tell(self, events: Iterator[Mapping[str, Any]]) -> None:
+        """Look at the events that are new; older ones are not even read."""
+        before = len(self._done)
+        new = list(takewhile(lambda event: event["EventId"] not in self._seen, events))
+        self._seen.update(event["EventId"] for event in new)
+        self._done.update(e["LogicalResourceId"] for e in new if e["ResourceStatus"].endswith("_COMPLETE"))
+        if len(self._done) > before:
             of = f" of {self._resources}" if self._resources else ""
-            self._say(f"  {self._told}{of} resources done")
+            self._say(f"  {len(self._done)}{of} resources done")
 
 
 def _until_begun(events: Iterator[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
@@ -341,8 +346,3 @@ def _is_cause(event: Mapping[str, Any]) -> bool:
 
 def _is_unchanged(reason: str) -> bool:
     return any(words in reason for words in _UNCHANGED)
-
-
-def with_url(template: TemplateText, url: str) -> TemplateText:
-    """The same template, read from where it lies."""
-    return replace(template, url=url)

@@ -27,6 +27,7 @@ def no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture
 def double(double_server: AwsDouble, no_credentials: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[AwsDouble]:
     """The server with nothing in it; boto3's own chain finds it."""
+    del no_credentials  # the host's own are not looked at
     monkeypatch.setenv("AWS_ENDPOINT_URL", double_server.url)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
@@ -39,4 +40,5 @@ def double(double_server: AwsDouble, no_credentials: None, monkeypatch: pytest.M
 @pytest.fixture
 def aws(double: AwsDouble) -> Aws:
     """The account as the project opens it."""
+    del double  # it must be there
     return open_session()

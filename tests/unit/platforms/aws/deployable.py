@@ -9,7 +9,7 @@ from serverless_mlperf.platforms.aws.waiting import Patience
 from serverless_mlperf.platforms.base import FunctionConfig
 from serverless_mlperf.workloads import ENGINE_AND_FORMATS, MEMORY_MIB, TASKS, Cell
 
-QUICK = Patience(pause_s=0.01, stack_s=120, settle_s=120)
+QUICK = Patience(pause_s=0.1, stack_s=120, settle_s=120)
 """What the double does takes moments."""
 ONE = (Cell("classification", "ie-ir", 1536),)
 TWO = (*ONE, Cell("object_detection", "ocv-tf", 768))

@@ -97,11 +97,9 @@ def test_what_is_raised_within_becomes_ours() -> None:
 
 def test_wrapped_answer_is_unwrapped() -> None:
     """What an upload was answered is told, not that an upload failed."""
-    with pytest.raises(PlatformError, match="s3:PutObject is denied"), told("uploading a"):
-        try:
-            raise answer("AccessDenied", "x is not authorized to perform: s3:PutObject on y")
-        except ClientError as error:
-            raise S3UploadFailedError("Failed to upload a to b") from error
+    failed = S3UploadFailedError("Failed to upload a to b")
+    failed.__context__ = answer("AccessDenied", "x is not authorized to perform: s3:PutObject on y")
+    assert "s3:PutObject is denied" in str(translated(failed, "uploading a"))
 
 
 def test_every_error_of_botocore_is_translated() -> None:

@@ -3,7 +3,6 @@
 import logging
 from pathlib import Path
 
-from aws_double import AwsDouble
 import boto3
 import pytest
 
@@ -20,13 +19,14 @@ def test_account_and_region_are_known(aws: Aws) -> None:
     assert aws.is_local
 
 
-def test_region_of_the_command_wins(double: AwsDouble) -> None:
+@pytest.mark.usefixtures("double")
+def test_region_of_the_command_wins() -> None:
     """--region counts more than the environment."""
     assert open_session(region="eu-west-1").client("s3").meta.region_name == "eu-west-1"
 
 
 def test_requests_are_repeated_with_back_off(aws: Aws) -> None:
-    """botocore's mode `standard` with eight tries: a throttled request is not a failure yet."""
+    """The mode `standard` with eight tries: a throttled request is not a failure yet."""
     assert aws.client("cloudformation").meta.config.retries == {"mode": "standard", "total_max_attempts": 8}
 
 
@@ -60,11 +60,12 @@ def test_unknown_profile_is_named() -> None:
         open_session("nobody")
 
 
-def test_root_user_is_refused(double: AwsDouble, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("double")
+def test_root_user_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keys of the root user may do everything, also what this project must not."""
     from moto.sts.responses import TokenResponse
 
-    def root(self: TokenResponse) -> str:
+    def root(_: TokenResponse) -> str:
         return (
             "<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>arn:aws:iam::123456789012:root</Arn>"
             "<UserId>1</UserId><Account>123456789012</Account></GetCallerIdentityResult></GetCallerIdentityResponse>"
@@ -75,7 +76,8 @@ def test_root_user_is_refused(double: AwsDouble, monkeypatch: pytest.MonkeyPatch
         open_session()
 
 
-def test_real_keys_are_kept_from_a_test_server(double: AwsDouble, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("double")
+def test_real_keys_are_kept_from_a_test_server(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server on this host never gets what looks like a real key."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", REAL)
     with pytest.raises(InputError, match="look like real ones"):
@@ -91,9 +93,10 @@ def test_test_keys_are_kept_from_aws(monkeypatch: pytest.MonkeyPatch) -> None:
         open_session(region="us-east-1")
 
 
+@pytest.mark.usefixtures("double")
 @pytest.mark.parametrize("key", [REAL, "testing"])
 @pytest.mark.parametrize("url", ["http://192.0.2.1:4566", "https://example.org", "http://sts.us-east-1.amazonaws.com"])
-def test_endpoint_elsewhere_is_refused(double: AwsDouble, monkeypatch: pytest.MonkeyPatch, url: str, key: str) -> None:
+def test_endpoint_elsewhere_is_refused(monkeypatch: pytest.MonkeyPatch, url: str, key: str) -> None:
     """An endpoint is AWS's, over TLS, or on this host."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", url)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", key)
@@ -101,8 +104,9 @@ def test_endpoint_elsewhere_is_refused(double: AwsDouble, monkeypatch: pytest.Mo
         open_session()
 
 
+@pytest.mark.usefixtures("double")
 def test_secrets_are_shown_nowhere(
-    double: AwsDouble, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     """Neither the value's repr nor the project's log at its finest has key, secret or token."""
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "swordfish")
