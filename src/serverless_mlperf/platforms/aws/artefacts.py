@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
-from serverless_mlperf.packages import Package
 from serverless_mlperf.platforms.aws.buckets import Bucket
 from serverless_mlperf.platforms.aws.failures import is_missing, told
+from serverless_mlperf.platforms.aws.request import Artefact
 from serverless_mlperf.platforms.aws.session import Aws
 from serverless_mlperf.platforms.aws.spec import TAG, artefacts_bucket
 
@@ -18,11 +18,6 @@ DIGEST: Final = "sha256"
 """Metadata of an object: its digest, so that it is not sent twice."""
 _MIB: Final = 2**20
 _DNS_SUFFIX: Final = {"aws-cn": "amazonaws.com.cn"}
-
-
-def artefact_key(package: Package) -> str:
-    """The key of a zip; it carries the digest, so that a template changes when its packages do."""
-    return f"{package.name}-{package.sha256[:16]}.zip"
 
 
 class Artefacts:
@@ -44,13 +39,12 @@ class Artefacts:
                 self._client.create_bucket(Bucket=self.name, **self._location())
             self._close()
 
-    def put(self, package: Package) -> str:
-        """Upload a zip unless it is there already; its key."""
-        key = artefact_key(package)
-        if not has_object(self._client, self._owned, key, package.path.stat().st_size, package.sha256):
-            self._say(f"uploading {key} ({package.zip_bytes / _MIB:.1f} MiB)")
-            put_file(self._client, self._owned, key, package.path, package.sha256)
-        return key
+    def put(self, artefact: Artefact) -> None:
+        """Upload a zip unless it is there already."""
+        key, size = artefact.key, artefact.path.stat().st_size
+        if not has_object(self._client, self._owned, key, size, artefact.sha256):
+            self._say(f"uploading {key} ({size / _MIB:.1f} MiB)")
+            put_file(self._client, self._owned, key, artefact.path, artefact.sha256)
 
     def put_template(self, body: str) -> str:
         """Upload a template too large for a request; the URL that CloudFormation reads it from."""

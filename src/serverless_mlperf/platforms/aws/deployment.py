@@ -1,13 +1,12 @@
 """Deploying an experiment's stack: plan first, then artefacts and stack, in the order in which they need each other."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-from serverless_mlperf.packages import Package
 from serverless_mlperf.platforms.aws.artefacts import Artefacts
 from serverless_mlperf.platforms.aws.changes import Plan, creation
+from serverless_mlperf.platforms.aws.request import Request
 from serverless_mlperf.platforms.aws.session import Aws
-from serverless_mlperf.platforms.aws.spec import StackSpec
 from serverless_mlperf.platforms.aws.stack import Stack, TemplateText
 from serverless_mlperf.platforms.aws.template import body, render
 from serverless_mlperf.platforms.aws.waiting import Patience
@@ -19,15 +18,14 @@ class Deployment:
     def __init__(
         self,
         aws: Aws,
-        spec: StackSpec,
-        packages: Sequence[Package],
+        request: Request,
         say: Callable[[str], None],
         patience: Patience | None = None,
     ) -> None:
-        self._spec = spec
-        self._packages = packages
-        self._stack = Stack(aws, spec.project, say, patience)
-        self._artefacts = Artefacts(aws, spec.project, say)
+        self._spec = request.spec
+        self._zips = request.artefacts
+        self._stack = Stack(aws, request.spec.project, say, patience)
+        self._artefacts = Artefacts(aws, request.spec.project, say)
 
     @property
     def template(self) -> dict[str, Any]:
@@ -49,8 +47,8 @@ class Deployment:
         if plan.kind == "none":
             return self._stack.outputs()
         self._artefacts.ensure()
-        for package in self._packages:
-            self._artefacts.put(package)
+        for artefact in self._zips:
+            self._artefacts.put(artefact)
         if plan.kind == "create":
             self._stack.clear()
             plan = self._stack.plan(self._text(), create=True)

@@ -8,11 +8,12 @@ from typing import Final
 from boto3.exceptions import Boto3Error
 from botocore import exceptions as vendor
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from serverless_mlperf.errors import BenchmarkError, HostError, InputError, PlatformError
 from serverless_mlperf.platforms.aws.redaction import redacted
 
-VENDOR: Final = (BotoCoreError, ClientError, Boto3Error)
+VENDOR: Final = (BotoCoreError, ClientError, Boto3Error, ResponseParserError)
 EXPIRED: Final = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"})
 UNKNOWN_KEY: Final = frozenset(
     {"InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
@@ -186,6 +187,10 @@ def _unreachable(doing: str, said: str) -> BenchmarkError:
     )
 
 
+def _no_answer(doing: str, _: str) -> BenchmarkError:
+    return PlatformError(f"aws: {doing}: what answered is not AWS, or is disturbed; check the proxy, and repeat")
+
+
 _UNANSWERED: Final[Mapping[tuple[type[Exception], ...], Callable[[str, str], BenchmarkError]]] = {
     (vendor.NoCredentialsError, vendor.PartialCredentialsError, vendor.CredentialRetrievalError): _no_credentials,
     (vendor.SSOTokenLoadError, vendor.UnauthorizedSSOTokenError, vendor.TokenRetrievalError): _expired,
@@ -195,6 +200,7 @@ _UNANSWERED: Final[Mapping[tuple[type[Exception], ...], Callable[[str, str], Ben
     (vendor.ProfileNotFound,): _no_profile,
     (vendor.ConfigParseError, vendor.InvalidConfigError, vendor.ConfigNotFound): _bad_settings,
     (vendor.HTTPClientError, vendor.EndpointProviderError): _unreachable,
+    (ResponseParserError,): _no_answer,
 }
 """HTTPClientError: no connection, no answer in time, a proxy or a certificate that does not fit."""
 

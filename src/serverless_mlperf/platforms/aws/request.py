@@ -1,12 +1,32 @@
-"""From functions, as every platform is asked for them, to the value of a stack."""
+"""From functions, as every platform is asked for them, to the value of a stack and the zips it needs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
 
-from serverless_mlperf.packages import Package
-from serverless_mlperf.platforms.aws.artefacts import artefact_key
-from serverless_mlperf.platforms.aws.spec import PROJECT, Architecture, FunctionSpec, StackSpec
+from serverless_mlperf.errors import PlatformError
+from serverless_mlperf.packages.archive import digest
+from serverless_mlperf.platforms.aws.spec import PROJECT, FunctionSpec, StackSpec
 from serverless_mlperf.platforms.base import FunctionConfig
+
+DIGEST_CHARACTERS: Final = 16
+"""Of a digest, in a key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Artefact:
+    """One zip on its way to the artefacts' bucket."""
+
+    name: str
+    """`function`, or a layer's with its architecture."""
+    path: Path
+    sha256: str
+
+    @property
+    def key(self) -> str:
+        """It carries the digest, so that a template changes when, and only when, what it deploys does."""
+        return f"{self.name}-{self.sha256[:DIGEST_CHARACTERS]}.zip"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,23 +45,28 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """One function with the layer that it needs."""
+class Request:
+    """A stack and its zips."""
 
-    function: FunctionConfig
-    layer: str
-    """A row of packages.contents.LAYERS."""
-    architecture: Architecture = "x86_64"
+    spec: StackSpec
+    artefacts: tuple[Artefact, ...]
 
 
-def stack_spec(
-    wanted: Sequence[Wanted], code: Package, layers: Mapping[tuple[str, Architecture], Package], options: Options
-) -> StackSpec:
-    """The stack of these functions; the packages' digests are part of it, so that another build is a change."""
-    return StackSpec(
-        functions=tuple(_function(each, reserve=options.reserve) for each in wanted),
-        code_key=artefact_key(code),
-        layer_keys={key: artefact_key(package) for key, package in layers.items()},
+def request_of(functions: Sequence[FunctionConfig], options: Options) -> Request:
+    """The stack of these functions; blocking: it reads their zips. Raises InputError, PlatformError."""
+    digests = {path: _digest(path) for path in dict.fromkeys(_paths(functions))}
+    codes = {
+        function.code_zip: Artefact("function", function.code_zip, digests[function.code_zip]) for function in functions
+    }
+    layers = {
+        (f.layer, f.architecture): Artefact(f"{f.layer}-{f.architecture}", f.layer_zip, digests[f.layer_zip])
+        for f in functions
+    }
+    (code,) = codes.values()
+    spec = StackSpec(
+        functions=tuple(_function(function, reserve=options.reserve) for function in functions),
+        code_key=code.key,
+        layer_keys={point: artefact.key for point, artefact in layers.items()},
         project=options.project,
         runtime=options.runtime,
         log_retention_days=options.log_retention_days,
@@ -50,16 +75,29 @@ def stack_spec(
         provisioned=options.provisioned,
         permissions_boundary=options.permissions_boundary,
     )
+    return Request(spec, (code, *layers.values()))
 
 
-def _function(wanted: Wanted, *, reserve: bool) -> FunctionSpec:
-    function = wanted.function
+def _function(function: FunctionConfig, *, reserve: bool) -> FunctionSpec:
     return FunctionSpec(
         cell_name=function.cell_name,
-        layer=wanted.layer,
-        architecture=wanted.architecture,
+        layer=function.layer,
+        architecture=function.architecture,
         memory_mib=function.memory_mib,
         timeout_s=function.timeout_s,
         environment=function.environment,
         reserved=function.concurrency if reserve else None,
     )
+
+
+def _paths(functions: Sequence[FunctionConfig]) -> Iterator[Path]:
+    for function in functions:
+        yield function.code_zip
+        yield function.layer_zip
+
+
+def _digest(path: Path) -> str:
+    try:
+        return digest(path)
+    except OSError as error:
+        raise PlatformError(f"aws: {path} cannot be read ({error.strerror}); was it removed?") from error
