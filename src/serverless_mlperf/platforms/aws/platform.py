@@ -8,7 +8,6 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from serverless_mlperf.errors import BenchmarkError, InputError, PlatformError
-from serverless_mlperf.packages import Package
 from serverless_mlperf.platforms.aws.completions import Completions
 from serverless_mlperf.platforms.aws.deployment import Deployment
 from serverless_mlperf.platforms.aws.failures import told
@@ -16,12 +15,11 @@ from serverless_mlperf.platforms.aws.logs import Logs
 from serverless_mlperf.platforms.aws.objects import Objects
 from serverless_mlperf.platforms.aws.quotas import fitted, read_quotas
 from serverless_mlperf.platforms.aws.removal import Remover
-from serverless_mlperf.platforms.aws.request import Options, Wanted, stack_spec
+from serverless_mlperf.platforms.aws.request import Options, Request, request_of
 from serverless_mlperf.platforms.aws.session import Aws
 from serverless_mlperf.platforms.aws.spec import (
     ALIAS,
     FunctionSpec,
-    StackSpec,
     bucket_name,
     function_name,
     input_prefix,
@@ -61,7 +59,6 @@ class AwsPlatform:
         aws: Aws,
         options: Options,
         functions: Sequence[FunctionConfig],
-        packages: Mapping[Path, Package],
         say: Callable[[str], None],
         *,
         ephemeral: bool = False,
@@ -72,8 +69,8 @@ class AwsPlatform:
         self._ephemeral = ephemeral
         self._patience = patience or Patience()
         self._bucket = bucket_name(options.project, aws.account, aws.region)
-        self._packages = _used(functions, packages)
-        self._spec = _spec(functions, packages, options)
+        request = request_of(functions, options)
+        self._spec, self._artefacts = request.spec, request.artefacts
         self._outputs: Mapping[str, str] = {}
         self._versions = Versions(aws, self._patience)
         self._completions = Completions(aws)
@@ -145,7 +142,7 @@ class AwsPlatform:
         self._spec, notes = fitted(self._spec, read_quotas(self._aws, self._spec))
         for note in notes:
             self._say(f"aws: {note}")
-        deployment = Deployment(self._aws, self._spec, self._packages, self._say, self._patience)
+        deployment = Deployment(self._aws, Request(self._spec, self._artefacts), self._say, self._patience)
         plan = deployment.plan()
         self._say(f"stack {self._spec.project}: {next(iter(plan.lines()))}")
         self._outputs = deployment.act(plan)
@@ -192,15 +189,3 @@ class AwsPlatform:
                 self._say(f"aws: not destroyed: {'; '.join(left)}; run `serverless-mlperf destroy --platform aws`")
         if left and error is None:
             raise PlatformError(f"aws: --ephemeral has left {len(left)} things; run destroy: {'; '.join(left)}")
-
-
-def _used(functions: Sequence[FunctionConfig], packages: Mapping[Path, Package]) -> list[Package]:
-    paths = dict.fromkeys(path for each in functions for path in (each.code_zip, each.layer_zip))
-    return [packages[path] for path in paths]
-
-
-def _spec(functions: Sequence[FunctionConfig], packages: Mapping[Path, Package], options: Options) -> StackSpec:
-    """The stack of all functions; their code is one zip."""
-    wanted = [Wanted(each, each.layer, each.architecture) for each in functions]
-    layers = {(each.layer, each.architecture): packages[each.layer_zip] for each in functions}
-    return stack_spec(wanted, packages[functions[0].code_zip], layers, options)

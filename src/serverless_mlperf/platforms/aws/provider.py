@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from pathlib import Path
 import platform
 import sys
 from typing import Any, Final
 
-from serverless_mlperf.packages import BuildTarget, Package, cached_packages, cached_target_packages
+from serverless_mlperf.packages import Package, cached_packages
 from serverless_mlperf.platforms.aws.platform import AwsPlatform
 from serverless_mlperf.platforms.aws.request import Options
 from serverless_mlperf.platforms.aws.session import Aws, open_session
@@ -32,7 +31,6 @@ class AwsProvider:
         self._python = wishes.python or PYTHON
         self._project = wishes.project or PROJECT
         self._ephemeral = wishes.ephemeral
-        self._packages: dict[Path, Package] = {}
 
     @property
     def region(self) -> str | None:
@@ -44,7 +42,7 @@ class AwsProvider:
         del concurrency, memory_mib
         for architecture in architectures:
             if not self._is_host(architecture):
-                BuildTarget(self._python, architecture)
+                raise InputError(f"--python {self._python}: wait for packages")
 
     def environments(self, memory_mib: int) -> int:
         """As many for every size: what a function's CPU share is does not depend on others."""
@@ -54,11 +52,8 @@ class AwsProvider:
     def packages(self, engine_and_format: EngineAndFormat, architecture: Architecture) -> tuple[Package, Package]:
         """Of wheels pinned for the target; of what is installed here, where Python and machine are the same."""
         if self._is_host(architecture):
-            made = cached_packages(engine_and_format)
-        else:
-            made = cached_target_packages(engine_and_format, BuildTarget(self._python, architecture))
-        self._packages |= {package.path: package for package in made}
-        return made
+            return cached_packages(engine_and_format)
+        raise InputError(f"--python {self._python}: wait for packages")
 
     def describe(self) -> Mapping[str, Any]:
         """Region, Python and project; never the account."""
@@ -67,7 +62,7 @@ class AwsProvider:
     def open(self, functions: Sequence[FunctionConfig], say: Callable[[str], None]) -> AbstractContextManager[Platform]:
         """The stack of all these functions."""
         options = Options(project=self._project, runtime=f"python{self._python}", reserve=True)
-        return AwsPlatform(self._aws, options, functions, self._packages, say, ephemeral=self._ephemeral)
+        return AwsPlatform(self._aws, options, functions, say, ephemeral=self._ephemeral)
 
     def _is_host(self, architecture: Architecture) -> bool:
         """Whether the function's Python and machine are this host's."""
