@@ -1,6 +1,6 @@
 """The experiment, as a method section: prepare, deploy, warm up, measure, collect, report; and go on after a cut."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 import tempfile
@@ -115,8 +115,13 @@ def _measured(
     """Measure what is missing; cell -> why it failed."""
     pricing = pricing_of(folder)
     functions = functions_of(config, preparation, _environments(config, provider))
-    with provider.open(tuple(functions.values())) as platform:
+    with provider.open(tuple(functions.values()), _plainly(console)) as platform:
         return Cells(config, preparation, platform, folder, console, functions, pricing).measure_missing()
+
+
+def _plainly(console: Console) -> Callable[[str], None]:
+    """Print lines as they are: brackets in them are no markup."""
+    return lambda line: console.print(line, markup=False, highlight=False)
 
 
 def _environments(config: ExperimentConfig, provider: Provider) -> dict[Cell, int]:

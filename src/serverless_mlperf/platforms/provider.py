@@ -1,6 +1,6 @@
 """The seam before anything stands: what a platform can, what is built for it, and how it is opened."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -55,5 +55,8 @@ class Provider(Protocol):
     def describe(self) -> Mapping[str, Any]:
         """What a result names of it, and what an experiment that goes on must find unchanged."""
 
-    def open(self, functions: Sequence[FunctionConfig]) -> AbstractContextManager[Platform]:
-        """The platform with room for all these functions; entering the context makes it, leaving it ends it."""
+    def open(self, functions: Sequence[FunctionConfig], say: Callable[[str], None]) -> AbstractContextManager[Platform]:
+        """The platform with room for all these functions, which `say` tells of what it does in lines.
+
+        Entering the context makes it, leaving it ends it.
+        """

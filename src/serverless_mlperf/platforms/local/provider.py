@@ -1,6 +1,6 @@
 """The embedded platform as it is chosen: this host's cores, Python and architecture."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 import platform
 from typing import Any, Final
@@ -57,9 +57,9 @@ class LocalProvider:
         """Nothing: a result names its host."""
         return {}
 
-    def open(self, functions: Sequence[FunctionConfig]) -> AbstractContextManager[Platform]:
+    def open(self, functions: Sequence[FunctionConfig], say: Callable[[str], None]) -> AbstractContextManager[Platform]:
         """A server, which takes functions one by one."""
-        del functions
+        del functions, say
         faults = self._wishes.faults
         return LocalPlatform(self._wishes.bucket, None if faults is None else FaultSettings.from_text(faults))
 

@@ -1,0 +1,75 @@
+"""AWS as it is chosen: an account and a region, and packages for its runtime."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+import platform
+import sys
+from typing import Any, Final
+
+from serverless_mlperf.packages import Package, cached_packages
+from serverless_mlperf.platforms.aws.platform import AwsPlatform
+from serverless_mlperf.platforms.aws.request import Options
+from serverless_mlperf.platforms.aws.session import Aws, open_session
+from serverless_mlperf.platforms.aws.spec import PROJECT
+from serverless_mlperf.platforms.base import FunctionConfig, Platform
+from serverless_mlperf.platforms.provider import Wishes
+from serverless_mlperf.workloads import Architecture, EngineAndFormat
+
+PYTHON: Final = "3.13"
+"""The default of the functions' Python."""
+ENVIRONMENTS: Final = 4
+"""Per cell: all 24 reserve 96 of an account's 1,000 executions, and a new account's 10 are enough for one cell."""
+ACCOUNT_EXECUTIONS: Final = 1000
+_MACHINES: Final = {"x86_64": "x86_64", "aarch64": "arm64"}
+
+
+class AwsProvider:
+    """Implements platforms.provider.Provider."""
+
+    def __init__(self, aws: Aws, wishes: Wishes) -> None:
+        self._aws = aws
+        self._python = wishes.python or PYTHON
+        self._project = wishes.project or PROJECT
+        self._ephemeral = wishes.ephemeral
+
+    @property
+    def region(self) -> str | None:
+        """The session's."""
+        return self._aws.region
+
+    def check(self, concurrency: int | None, memory_mib: Iterable[int], architectures: Iterable[Architecture]) -> None:
+        """Refuse a Python that no packages can be built for; what the account allows is read when the stack is made."""
+        del concurrency, memory_mib
+        for architecture in architectures:
+            if not self._is_host(architecture):
+                raise InputError(f"--python {self._python}: wait for packages")
+
+    def environments(self, memory_mib: int) -> int:
+        """As many for every size: what a function's CPU share is does not depend on others."""
+        del memory_mib
+        return ENVIRONMENTS
+
+    def packages(self, engine_and_format: EngineAndFormat, architecture: Architecture) -> tuple[Package, Package]:
+        """Of wheels pinned for the target; of what is installed here, where Python and machine are the same."""
+        if self._is_host(architecture):
+            return cached_packages(engine_and_format)
+        raise InputError(f"--python {self._python}: wait for packages")
+
+    def describe(self) -> Mapping[str, Any]:
+        """Region, Python and project; never the account."""
+        return {"name": "aws", "region": self._aws.region, "python": self._python, "project": self._project}
+
+    def open(self, functions: Sequence[FunctionConfig], say: Callable[[str], None]) -> AbstractContextManager[Platform]:
+        """The stack of all these functions."""
+        options = Options(project=self._project, runtime=f"python{self._python}", reserve=True)
+        return AwsPlatform(self._aws, options, functions, say, ephemeral=self._ephemeral)
+
+    def _is_host(self, architecture: Architecture) -> bool:
+        """Whether the function's Python and machine are this host's."""
+        here = f"{sys.version_info.major}.{sys.version_info.minor}", _MACHINES.get(platform.machine())
+        return (self._python, architecture) == here
+
+
+def make(wishes: Wishes) -> AwsProvider:
+    """Ask AWS who we are; raises InputError without usable credentials or region."""
+    return AwsProvider(open_session(wishes.profile, wishes.region), wishes)
