@@ -3,13 +3,13 @@
 from dataclasses import replace
 from pathlib import Path
 
-from aws_double import AwsDouble
-from aws_double.kinds import KINDS, unknown_properties
 import botocore.session
 from deployable import QUICK, TWO, WHOLE, request
 import pytest
 from stack_specs import VARIANTS
 
+from aws_double import AwsDouble
+from aws_double.kinds import KINDS, unknown_properties
 from serverless_mlperf.platforms.aws.changes import creation
 from serverless_mlperf.platforms.aws.deployment import Deployment
 from serverless_mlperf.platforms.aws.removal import Remover
@@ -56,7 +56,8 @@ def test_double_would_tell_of_a_property_it_ignores() -> None:
 def test_double_passes_on_what_the_service_takes(kind: str, operations: tuple[str, ...]) -> None:
     """Its properties are parameters of Lambda's own operations, as botocore's model has them."""
     model = botocore.session.get_session().get_service_model("lambda")
-    parameters = {name for o in operations for name in model.operation_model(o).input_shape.members}
+    shapes = [shape for o in operations if (shape := model.operation_model(o).input_shape) is not None]
+    parameters = {name for shape in shapes for name in shape.members}
     assert set(KINDS[kind].properties) - parameters <= {"ProvisionedConcurrencyConfig"}
 
 
@@ -122,6 +123,16 @@ def test_deployed_bucket_is_closed_and_triggers_the_alias(aws: Aws, tmp_path: Pa
     (trigger,), (completion,) = told["LambdaFunctionConfigurations"], told["QueueConfigurations"]
     assert trigger["LambdaFunctionArn"].endswith(f":function:{PROJECT}-classification-ie-ir-1536:live")
     assert completion["QueueArn"].endswith(f":{PROJECT}-classification-ie-ir-1536")
+
+
+def test_query_reaches_the_right_function(aws: Aws, tmp_path: Path, double: AwsDouble) -> None:
+    """A PUT of a query's JSON invokes the one version that its cell's alias leads to; nothing else invokes anything."""
+    Deployment(aws, request(tmp_path, TWO), silent, QUICK).deploy()
+    for key in ("input/object_detection-ocv-tf-768/q.txt", "output/object_detection-ocv-tf-768/q.json", "input/q.json"):
+        double.api("s3").put_object(Bucket=BUCKET, Key=key, Body=b"{}")
+    assert double.invoked == []
+    double.api("s3").put_object(Bucket=BUCKET, Key="input/object_detection-ocv-tf-768/q.json", Body=b"{}")
+    assert double.invoked == [(f"{PROJECT}-object-detection-ocv-tf-768", "1")]
 
 
 def test_every_variant_is_deployed(aws: Aws, double: AwsDouble, tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ CASES: list[tuple[Exception, type[BenchmarkError], str]] = [
     ),
     (vendor.EndpointConnectionError(endpoint_url="https://x"), PlatformError, "cannot be reached"),
     (vendor.ConnectTimeoutError(endpoint_url="https://x"), PlatformError, "cannot be reached"),
-    (vendor.SSLError(endpoint_url="https://x", error="y"), PlatformError, "cannot be reached"),
+    (vendor.SSLError(endpoint_url="https://x", error=OSError("y")), PlatformError, "cannot be reached"),
     (vendor.ProxyConnectionError(proxy_url="http://p"), PlatformError, "cannot be reached"),
     (
         vendor.ProfileNotFound(profile="nobody"),

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 import pytest
 
 from serverless_mlperf.platforms.aws.redaction import masked, redacted, redacted_document

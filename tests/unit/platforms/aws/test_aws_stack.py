@@ -4,11 +4,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from aws_double import AwsDouble
 from botocore.stub import Stubber
 from deployable import ONE, QUICK, TWO, request
 import pytest
 
+from aws_double import AwsDouble
 from serverless_mlperf.errors import InputError, PlatformError
 from serverless_mlperf.platforms.aws.deployment import Deployment
 from serverless_mlperf.platforms.aws.session import Aws
@@ -78,7 +78,7 @@ def test_failed_update_is_as_before(deploy: Deploy, double: AwsDouble, stack: St
     """An update that fails is rolled back: the outputs are the former ones, and it can be repeated."""
     before = deploy()
     double.world.refusals["FunctionObjectDetectionOcvTf768"] = "no"
-    with pytest.raises(PlatformError, match=r"was not updated: FunctionObjectDetectionOcvTf768.*the stack is as before"):
+    with pytest.raises(PlatformError, match=r"not updated: FunctionObjectDetectionOcvTf768.*the stack is as before"):
         deploy(TWO)
     assert stack.status() == "UPDATE_ROLLBACK_COMPLETE"
     assert stack.outputs() == before
