@@ -153,7 +153,8 @@ def running(region: str = "us-east-1") -> Iterator[AwsDouble]:
         replaced: dict[str, Any] = {"RESPONSE_KEY_PATH_TO_TRANSFORMER": {}, **requests(double)}
         made = AwsDouble(url, double, account)
 
-        def invoke(function: LambdaFunction, _: Any = None) -> tuple[str, bool, str]:
+        def invoke(function: LambdaFunction, event: Any = None) -> tuple[str, bool, str]:
+            del event
             made.invoked.append((function.function_name, str(function.version)))
             return "{}", False, ""
 

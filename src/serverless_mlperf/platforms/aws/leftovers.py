@@ -1,6 +1,6 @@
 """What is left of a project when its stack is gone: found by tag and by name, removed if it is of a kind we make."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, get_args
 
@@ -13,6 +13,14 @@ from serverless_mlperf.platforms.aws.session import Aws
 from serverless_mlperf.platforms.aws.spec import TAG, Architecture, layer_name
 
 _LOG_GROUPS: Final = "/aws/lambda/"
+_KIND_OF: Final = {
+    "AWS::IAM::Role": "role",
+    "AWS::Lambda::Function": "function",
+    "AWS::Lambda::LayerVersion": "layer",
+    "AWS::Logs::LogGroup": "log group",
+    "AWS::SQS::Queue": "queue",
+}
+"""CloudFormation's types that stand on their own; the others of a stack go with a function, queue or bucket."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +28,7 @@ class Stray:
     """One resource that is still there."""
 
     kind: str
-    """`function`, `layer`, `queue`, `log group`; else the service of its ARN."""
+    """`function`, `layer`, `queue`, `log group`, `role`; else the service of its ARN."""
     name: str
 
     def __str__(self) -> str:
@@ -36,16 +44,21 @@ class Leftovers:
         self._lambda = aws.client("lambda")
         self._sqs = aws.client("sqs")
         self._logs = aws.client("logs")
+        self._iam = aws.client("iam")
         self._kinds: Mapping[str, tuple[Callable[[str], bool], Callable[[str], None]]] = {
             "function": (self._has_function, self._remove_function),
             "layer": (self._has_layer, self._remove_layer),
             "queue": (self._has_queue, self._remove_queue),
             "log group": (self._has_log_group, self._remove_log_group),
+            "role": (self._has_role, self._remove_role),
         }
 
-    def find(self) -> list[Stray]:
-        """Everything that bears our tag or a layer's name and is really there: tags are told of for a while after."""
-        found = [*self._tagged(), *self._layers(), *self._log_groups()]
+    def find(self, given_up: Sequence[Stray] = ()) -> list[Stray]:
+        """What of `given_up`, or bears our tag or a layer's name, is really there: tags are told of for a while after.
+
+        Roles bear tags that no search by tag finds, and their names are CloudFormation's.
+        """
+        found = [*given_up, *self._tagged(), *self._layers(), *self._log_groups()]
         return [stray for stray in dict.fromkeys(found) if self._is_there(stray)]
 
     def remove(self, stray: Stray) -> None:
@@ -116,12 +129,29 @@ class Leftovers:
     def _remove_queue(self, name: str) -> None:
         self._sqs.delete_queue(QueueUrl=self._sqs.get_queue_url(QueueName=name)["QueueUrl"])
 
+    def _has_role(self, name: str) -> bool:
+        return bool(self._iam.get_role(RoleName=name))
+
+    def _remove_role(self, name: str) -> None:
+        for policy in self._iam.list_role_policies(RoleName=name)["PolicyNames"]:
+            self._iam.delete_role_policy(RoleName=name, PolicyName=policy)
+        self._iam.delete_role(RoleName=name)
+
     def _has_log_group(self, name: str) -> bool:
         groups = self._logs.describe_log_groups(logGroupNamePrefix=name)["logGroups"]
         return any(group["logGroupName"] == name for group in groups)
 
     def _remove_log_group(self, name: str) -> None:
         self._logs.delete_log_group(logGroupName=name)
+
+
+def stray_of_stack(kind: str, physical: str) -> Stray | None:
+    """What CloudFormation's type and physical id name; None for what stands on nothing of its own."""
+    if kind not in _KIND_OF:
+        return None
+    if kind == "AWS::Lambda::LayerVersion":
+        return Stray("layer", physical.rsplit(":layer:", maxsplit=1)[-1].rsplit(":", 1)[0])
+    return Stray(_KIND_OF[kind], physical.rsplit("/", 1)[-1] if kind == "AWS::SQS::Queue" else physical)
 
 
 def stray_of(arn: str) -> Stray:

@@ -184,13 +184,13 @@ class Stack:
         status = self._ended(stack_id, 0)
         return None if status == "DELETE_COMPLETE" else f"{status}: {self._first_reason(stack_id)}"
 
-    def not_deleted(self, stack_id: str) -> list[str]:
-        """Physical ids of what a deleted stack has left: kept, or given up by force."""
+    def given_up(self, stack_id: str) -> list[tuple[str, str]]:
+        """Type and physical id of what a deleted stack has left: kept, or given up by force."""
         with told(f"looking for what stack {self.name} has left"):
             pages = self._client.get_paginator("list_stack_resources").paginate(StackName=stack_id)
             summaries = [resource for page in pages for resource in page["StackResourceSummaries"]]
         kept = [r for r in summaries if r["ResourceStatus"] in ("DELETE_SKIPPED", "DELETE_FAILED")]
-        return [f"{r['ResourceType']} {r.get('PhysicalResourceId', r['LogicalResourceId'])}" for r in kept]
+        return [(r["ResourceType"], r.get("PhysicalResourceId", r["LogicalResourceId"])) for r in kept]
 
     def _change_set(self, template: TemplateText, *, create: bool) -> dict[str, Any]:
         # A stack that fails at its first deployment is of no use; events stay readable by its id.

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from botocore.exceptions import ClientError
 from deployable import ONE, QUICK, TWO, request
 import pytest
 
@@ -101,15 +102,32 @@ def test_waiting_for_queries_is_bounded(aws: Aws, double: AwsDouble) -> None:
 
 
 @pytest.mark.usefixtures("deployed")
-def test_what_cannot_be_deleted_is_given_up_and_told(destroy: Remover, double: AwsDouble, said: list[str]) -> None:
-    """After DELETE_FAILED once more, then by force; what CloudFormation leaves is found, and removed, or listed."""
-    double.world.stuck |= {"FunctionRole", "LogClassificationIeIr1536"}
-    removal = destroy.destroy()
+def test_what_cloudformation_gives_up_is_removed_nevertheless(
+    destroy: Remover, double: AwsDouble, said: list[str]
+) -> None:
+    """After DELETE_FAILED once more, then by force; what CloudFormation leaves is found and removed by ourselves."""
+    double.world.stuck |= {"FunctionRole", "LogClassificationIeIr1536", "AliasClassificationIeIr1536"}
+    assert destroy.destroy() == Removal(True, ())
     assert sum("was not deleted: DELETE_FAILED" in line for line in said) == 2
-    roles = double.left().pop("roles")
-    assert [line.split()[0] for line in removal.left] == ["AWS::IAM::Role"]
-    assert roles[0] in removal.left[0]
-    assert list(double.left()) == ["roles"]  # the log group was found by its name and tag
+    assert [line.split()[0] for line in said if line.endswith("removed, no stack held it")] == ["log", "role"]
+    assert double.left() == {}
+
+
+@pytest.mark.usefixtures("deployed")
+def test_what_cannot_be_removed_is_told(destroy: Remover, double: AwsDouble, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A role that may not be deleted is in the list, with the denied action."""
+    double.world.stuck.add("FunctionRole")
+
+    def denied(**_: str) -> None:
+        message = "User: x is not authorized to perform: iam:DeleteRole on resource: y"
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": message}}, "DeleteRole")
+
+    monkeypatch.setattr(destroy._leftovers._iam, "delete_role", denied)
+    removal = destroy.destroy()
+    (role,) = double.left()["roles"]
+    assert f"role {role}" in removal.left
+    assert any("iam:DeleteRole is denied" in line for line in removal.left)
+    assert list(double.left()) == ["roles"]
 
 
 @pytest.mark.usefixtures("deployed")
@@ -185,7 +203,7 @@ def test_failure_of_one_step_does_not_stop_the_others(
 ) -> None:
     """What cannot be looked for is said; all the rest is removed nevertheless."""
 
-    def denied(_: Leftovers) -> list[Stray]:
+    def denied(*_: object) -> list[Stray]:
         raise PlatformError("aws: tag:GetResources is denied")
 
     monkeypatch.setattr(Leftovers, "find", denied)
