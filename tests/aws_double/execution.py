@@ -1,10 +1,10 @@
 """Functions that really run: what moto would give to docker is run by the local platform, from the same zips."""
 
+import base64
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-import base64
 import http.client
 import json
 from pathlib import Path
