@@ -34,15 +34,22 @@ Identify = Callable[[], Credentials | None]
 class Renewal:
     """Gives a process newer credentials than it has, when there are any."""
 
-    def __init__(self, identify: Identify, held: Credentials | None, clock_s: Callable[[], float] = time.monotonic):
+    def __init__(
+        self,
+        identify: Identify,
+        held: Credentials | None,
+        every_s: float = RENEWAL_S,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._identify = identify
         self._held = held
+        self._every_s = every_s
         self._clock_s = clock_s
         self._asked_s = clock_s()
 
     def newer(self) -> Credentials | None:
         """Credentials to be handed over now; None while there are none, or it is too early to ask again."""
-        if self._held is None or self._clock_s() - self._asked_s < RENEWAL_S:
+        if self._held is None or self._clock_s() - self._asked_s < self._every_s:
             return None
         self._asked_s = self._clock_s()
         found = self._identify()
@@ -58,6 +65,7 @@ def run_process(
     lifeline: int | None = None,
     on_silence: Callable[[], None] = lambda: None,
     identify: Identify = lambda: None,
+    renew_every_s: float = RENEWAL_S,
 ) -> DriverResult:
     """Run one LoadGen test to its end and return its driver.json.
 
@@ -82,7 +90,7 @@ def run_process(
         )
         try:
             _hand_over(process, dump_spec(spec))
-            _follow(process, on_event, lifeline, on_silence, Renewal(identify, spec.credentials))
+            _follow(process, on_event, lifeline, on_silence, Renewal(identify, spec.credentials, renew_every_s))
             status = process.wait()
         finally:
             _stop(process)

@@ -6,7 +6,7 @@ import platform
 import sys
 from typing import Any, Final
 
-from serverless_mlperf.packages import Package, cached_packages
+from serverless_mlperf.packages import BuildTarget, Package, cached_packages, cached_target_packages
 from serverless_mlperf.platforms.aws.platform import AwsPlatform
 from serverless_mlperf.platforms.aws.request import Options
 from serverless_mlperf.platforms.aws.session import Aws, open_session
@@ -42,7 +42,7 @@ class AwsProvider:
         del concurrency, memory_mib
         for architecture in architectures:
             if not self._is_host(architecture):
-                raise InputError(f"--python {self._python}: wait for packages")
+                BuildTarget(self._python, architecture)
 
     def environments(self, memory_mib: int) -> int:
         """As many for every size: what a function's CPU share is does not depend on others."""
@@ -53,7 +53,7 @@ class AwsProvider:
         """Of wheels pinned for the target; of what is installed here, where Python and machine are the same."""
         if self._is_host(architecture):
             return cached_packages(engine_and_format)
-        raise InputError(f"--python {self._python}: wait for packages")
+        return cached_target_packages(engine_and_format, BuildTarget(self._python, architecture))
 
     def describe(self) -> Mapping[str, Any]:
         """Region, Python and project; never the account."""
