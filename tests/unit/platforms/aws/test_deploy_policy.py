@@ -190,6 +190,13 @@ def test_role_is_passed_to_lambda_alone() -> None:
     assert statement["Condition"] == {"StringEquals": {"iam:PassedToService": "lambda.amazonaws.com"}}
 
 
+def test_objects_are_of_the_callers_account() -> None:
+    """Packages, models and results never go to a bucket of the name that another account has taken."""
+    (statement,) = [s for s in statements(deploy_policy()) if "s3:PutObject" in s["Action"]]
+    assert statement["Condition"] == {"StringEquals": {"aws:ResourceAccount": "${aws:PrincipalAccount}"}}
+    assert "s3:GetObject" in statement["Action"]
+
+
 def test_policy_is_of_any_project_and_partition() -> None:
     """Nothing of the default ones is left in it."""
     text = deploy_policy("mine", "aws-cn")
