@@ -68,7 +68,8 @@ UNUSED = {
     "managed policies": "iam:AttachRolePolicy iam:DetachRolePolicy iam:UpdateRoleDescription",
     "settings of buckets that we leave alone": (
         "s3:*Accelerate* s3:*Analytics* s3:*Abac s3:*Acl s3:*C[Oo][Rr][Ss] s3:*Inventory* s3:*Journal* s3:*Metrics* "
-        "s3:*Metadata* s3:*Replication* s3:*Website s3:*Logging s3:*ObjectLock* s3:*IntelligentTiering*"
+        "s3:*Metadata* s3:*Replication* s3:*Website s3:*Logging s3:*ObjectLock* s3:*IntelligentTiering* "
+        "s3:PutBucketVersioning"
     ),
     "not actions of IAM": "s3:DeleteBucketEncryption s3:DeleteBucketLifecycle",
 }
