@@ -3,14 +3,25 @@
 from collections.abc import Iterator
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from serverless_mlperf.commands.asking import check_can_ask, is_agreed
-from serverless_mlperf.commands.standing import Platform, Profile, Project, Region, check_stands
-from serverless_mlperf.errors import InputError
-from serverless_mlperf.workloads import MEMORY_MIB
+from serverless_mlperf.commands.matrix import (
+    Architectures,
+    Concurrency,
+    Engines,
+    Python,
+    Sizes,
+    SizeTypes,
+    Tasks,
+    Threads,
+    Timeout,
+    Weights,
+    sizes_mib,
+)
+from serverless_mlperf.commands.standing import Platform, Profile, Project, Region, Yes, check_stands
 
 if TYPE_CHECKING:  # not at the top: they bring LoadGen's settings and boto3
     from serverless_mlperf.config import ExperimentConfig
@@ -20,77 +31,59 @@ if TYPE_CHECKING:  # not at the top: they bring LoadGen's settings and boto3
     from serverless_mlperf.platforms.aws.session import Aws
 
 
+PlanOnly = Annotated[bool, typer.Option("--plan", help="Only say what would change and what it costs.")]
+TemplateOnly = Annotated[
+    bool, typer.Option("--template-only", help="Print the CloudFormation template; needs no account.")
+]
+MemoryQuota = Annotated[
+    int | None,
+    typer.Option("--memory-quota", min=128, max=10240, help="The account's, in MB, which AWS tells by no API."),
+]
+FunctionUrl = Annotated[bool, typer.Option("--function-url", help="A URL per function, for signed requests only.")]
+SnapStart = Annotated[bool, typer.Option("--snap-start", help="Start environments from snapshots.")]
+Provisioned = Annotated[
+    int, typer.Option(min=0, max=1000, help="Environments kept ready per function: costs while they stand.")
+]
+Boundary = Annotated[
+    str | None, typer.Option("--permissions-boundary", help="ARN of the policy that bounds the functions' role.")
+]
+
+
 def deploy(  # noqa: PLR0913 - one parameter per option
     experiment: Annotated[Path | None, typer.Argument(help="EXPERIMENT.toml; options win over it.")] = None,
     platform: Platform = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Only say what would change and what it costs.")] = False,
-    template_only: Annotated[
-        bool, typer.Option("--template-only", help="Print the CloudFormation template; needs no account.")
-    ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    plan: PlanOnly = False,
+    template_only: TemplateOnly = False,
+    yes: Yes = False,
     profile: Profile = None,
     region: Region = None,
     project: Project = None,
-    cv_task: Annotated[
-        list[str] | None,
-        typer.Option("--cv-task", "--cv_task", help="classification, object_detection; repeatable."),
-    ] = None,
-    engine_and_format: Annotated[
-        list[str] | None,
-        typer.Option("--engine-and-format", "--engine_and_format", help="ie-ir, ocv-cf, ocv-tf; repeatable."),
-    ] = None,
-    memory: Annotated[list[int] | None, typer.Option("--memory", help="Memory in MB; repeatable.")] = None,
-    memory_type: Annotated[
-        list[int] | None,
-        typer.Option(
-            "--memory-type", "--memory_type", min=0, max=3, help="0..3 for 768, 1536, 2240, 3008 MB; repeatable."
-        ),
-    ] = None,
-    architecture: Annotated[list[str] | None, typer.Option(help="x86_64, arm64; repeatable.")] = None,
-    python: Annotated[str | None, typer.Option(help="Python of the functions (3.13).")] = None,
-    weights: Annotated[
-        Path | None, typer.Option("--weights", help="Folder of trained .npz weights; default: embedded.")
-    ] = None,
-    concurrency: Annotated[int | None, typer.Option(help="Environments per function, reserved (4).")] = None,
-    threads: Annotated[int | None, typer.Option(help="Engine threads; default: the cores Lambda shows.")] = None,
-    timeout: Annotated[int | None, typer.Option(help="The functions' timeout in seconds.")] = None,
-    memory_quota: Annotated[
-        int | None,
-        typer.Option("--memory-quota", min=128, max=10240, help="The account's, in MB, which AWS tells by no API."),
-    ] = None,
-    function_url: Annotated[
-        bool, typer.Option("--function-url", help="A URL per function, for signed requests only.")
-    ] = False,
-    snap_start: Annotated[bool, typer.Option("--snap-start", help="Start environments from snapshots.")] = False,
-    provisioned: Annotated[
-        int, typer.Option(min=0, max=1000, help="Environments kept ready per function: costs while they stand.")
-    ] = 0,
-    permissions_boundary: Annotated[
-        str | None, typer.Option("--permissions-boundary", help="ARN of the policy that bounds the functions' role.")
-    ] = None,
+    cv_task: Tasks = None,
+    engine_and_format: Engines = None,
+    memory: Sizes = None,
+    memory_type: SizeTypes = None,
+    architecture: Architectures = None,
+    python: Python = None,
+    weights: Weights = None,
+    concurrency: Concurrency = None,
+    threads: Threads = None,
+    timeout: Timeout = None,
+    memory_quota: MemoryQuota = None,
+    function_url: FunctionUrl = False,
+    snap_start: SnapStart = False,
+    provisioned: Provisioned = 0,
+    permissions_boundary: Boundary = None,
 ) -> None:
     """Make, or change, the stack of an experiment: plan, price, ask, then act. A second time changes nothing."""
     from serverless_mlperf.config import load_config
     from serverless_mlperf.platforms.aws.request import Options
 
-    if memory and memory_type:
-        raise InputError("--memory and --memory_type say the same thing: give one of them")
-    given: dict[str, Any] = {
-        "platform": platform,
-        "profile": profile,
-        "region": region,
-        "project": project,
-        "tasks": cv_task or None,
-        "engine_and_formats": engine_and_format or None,
-        "memory_mib": ([MEMORY_MIB[i] for i in memory_type] if memory_type else memory) or None,
-        "architectures": architecture or None,
-        "python": python,
-        "weights": weights,
-        "concurrency": concurrency,
-        "threads": threads,
-        "timeout_s": timeout,
-    }
-    config = load_config(experiment, given)
+    cells = {"tasks": cv_task or None, "engine_and_formats": engine_and_format or None}
+    place = {"platform": platform, "profile": profile, "region": region, "project": project}
+    sizes = {"memory_mib": sizes_mib(memory, memory_type), "architectures": architecture or None}
+    functions = {"concurrency": concurrency, "threads": threads, "timeout_s": timeout}
+    built = {"python": python, "weights": weights}
+    config = load_config(experiment, {**place, **cells, **sizes, **functions, **built})
     check_stands(config.platform)
     options = Options(
         project=config.project,
@@ -102,11 +95,10 @@ def deploy(  # noqa: PLR0913 - one parameter per option
         permissions_boundary=permissions_boundary,
     )
     if template_only:
-        _print_template(config, options)
-        return
+        return _print_template(config, options)
     if not plan:
         check_can_ask(yes)
-    _deploy(config, options, memory_quota, plan_only=plan, yes=yes)
+    return _deploy(config, options, memory_quota, plan_only=plan, yes=yes)
 
 
 def _deploy(
@@ -122,21 +114,25 @@ def _deploy(
         typer.echo(line)
     deployment = Deployment(aws, request, typer.echo)
     found = deployment.plan()
+    agreed = _agreed(deployment, found, plan_only=plan_only, yes=yes)
+    if agreed:
+        _act(deployment, found, len(request.spec.functions))
+    elif not plan_only and found.kind != "none":
+        typer.echo("nothing was changed")
+        raise typer.Exit(1)
+
+
+def _agreed(deployment: "Deployment", found: "Plan", *, plan_only: bool, yes: bool) -> bool:
+    """Show the plan and ask; one that is not to be acted upon leaves nothing behind."""
+    agreed = False
     try:
         for line in found.lines():
             typer.echo(line)
         agreed = not plan_only and found.kind != "none" and is_agreed(f"{found.kind} this stack?", yes)
-    except BaseException:  # also Ctrl-C, and a pipe that nobody reads any more
-        deployment.discard(found)
-        raise
-    if not agreed:
-        deployment.discard(found)
-    if plan_only or found.kind == "none":
-        return
-    if not agreed:
-        typer.echo("nothing was changed")
-        raise typer.Exit(1)
-    _act(deployment, found, len(request.spec.functions))
+    finally:  # also when interrupted, or when nobody reads the output any more
+        if not agreed:
+            deployment.discard(found)
+    return agreed
 
 
 def _act(deployment: "Deployment", found: "Plan", count: int) -> None:

@@ -1,16 +1,14 @@
 """`serverless-mlperf destroy`."""
 
-from typing import Annotated
-
 import typer
 
 from serverless_mlperf.commands.asking import check_can_ask, is_agreed
-from serverless_mlperf.commands.standing import Platform, Profile, Project, Region, check_stands
+from serverless_mlperf.commands.standing import Platform, Profile, Project, Region, Yes, check_stands
 
 
 def destroy(
     platform: Platform = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Yes = False,
     profile: Profile = None,
     region: Region = None,
     project: Project = None,

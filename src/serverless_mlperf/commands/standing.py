@@ -14,6 +14,7 @@ Platform = Annotated[str | None, typer.Option(help="aws")]
 Profile = Annotated[str | None, typer.Option(help="Credentials profile; default: boto3's chain.")]
 Region = Annotated[str | None, typer.Option(help="AWS region; default: the profile's.")]
 Project = Annotated[str | None, typer.Option(help="Begins every name (serverless-mlperf).")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
 def check_stands(platform: str | None) -> None:
