@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from serverless_mlperf.platforms.aws.failures import told
 from serverless_mlperf.platforms.aws.session import Aws
+from serverless_mlperf.platforms.aws.waiting import Patience
 
 BATCH: Final = 10
 """SQS's limit of messages per receive and per batch of deletions."""
@@ -20,8 +21,9 @@ class Completions:
     of other runs by their keys.
     """
 
-    def __init__(self, aws: Aws) -> None:
+    def __init__(self, aws: Aws, patience: Patience) -> None:
         self._client = aws.client("sqs")
+        self._wait_s = round(patience.pause_s)
 
     def drain(self, queue_url: str) -> int:
         """Delete what the queue holds; how many messages there were."""
@@ -36,8 +38,10 @@ class Completions:
         return removed
 
     def _receive(self, queue_url: str) -> list[Any]:
-        # A wait of a second asks all of SQS's servers (AWS: SQSDeveloperGuide/sqs-short-and-long-polling).
-        answer = self._client.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=BATCH, WaitTimeSeconds=1)
+        # With a wait, all of SQS's servers are asked (AWS: SQSDeveloperGuide/sqs-short-and-long-polling).
+        answer = self._client.receive_message(
+            QueueUrl=queue_url, MaxNumberOfMessages=BATCH, WaitTimeSeconds=self._wait_s
+        )
         return list(answer.get("Messages", ()))
 
     def _delete(self, queue_url: str, messages: list[Any]) -> int:

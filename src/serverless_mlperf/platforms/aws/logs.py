@@ -12,8 +12,6 @@ from serverless_mlperf.platforms.aws.waiting import Patience
 from serverless_mlperf.platforms.base import Report
 
 PATTERN: Final = '"REPORT RequestId"'
-DELIVERY_S: Final = 90.0
-"""Lines can be searched some seconds after they were written; what has not come by then is not waited for."""
 SKEW_MS: Final = 60_000
 """Lambda's clock may be so far behind the client's."""
 
@@ -21,10 +19,9 @@ SKEW_MS: Final = 60_000
 class Logs:
     """Reads log groups; blocking."""
 
-    def __init__(self, aws: Aws, patience: Patience, delivery_s: float = DELIVERY_S) -> None:
+    def __init__(self, aws: Aws, patience: Patience) -> None:
         self._client = aws.client("logs")
         self._patience = patience
-        self._delivery_s = delivery_s
 
     def reports(self, group: str, version: str, since_ms: int, expected: Collection[str]) -> list[Report]:
         """Reports of one version of a function, the oldest first, once those expected are there or the time is over.
@@ -40,7 +37,7 @@ class Logs:
             return True if wanted <= found.keys() else None
 
         with told(f"reading log group {group}"):
-            self._patience.until(look, self._delivery_s if wanted else 0)
+            self._patience.until(look, self._patience.log_s if wanted else 0)
         return list(found.values())
 
     def _read(self, group: str, version: str, since_ms: int) -> Iterator[Report]:

@@ -73,7 +73,7 @@ class AwsPlatform:
         self._spec, self._artefacts = request.spec, request.artefacts
         self._outputs: Mapping[str, str] = {}
         self._versions = Versions(aws, self._patience)
-        self._completions = Completions(aws)
+        self._completions = Completions(aws, self._patience)
         self._logs = Logs(aws, self._patience)
         self._deployed: dict[str, Deployed] = {}
 

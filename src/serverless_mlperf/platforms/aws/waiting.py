@@ -25,6 +25,8 @@ class Patience:
     """For one change of a stack: 24 functions with layers take a few minutes."""
     settle_s: float = 900.0
     """For invocations in flight, and for a stack that somebody else works on."""
+    log_s: float = 90.0
+    """For lines of a log: they can be searched some seconds after they were written."""
     clock_s: Callable[[], float] = time.monotonic
     rest: Callable[[float], None] = _rest
 
