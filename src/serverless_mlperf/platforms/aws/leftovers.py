@@ -22,13 +22,23 @@ _KIND_OF: Final = {
 }
 """CloudFormation's types that stand on their own; the others of a stack go with a function, queue or bucket."""
 
+_KIND_OF_ARN: Final = {
+    ("cloudformation", "stack/"): "stack",
+    ("iam", "role/"): "role",
+    ("lambda", "function:"): "function",
+    ("logs", "log-group:"): "log group",
+    ("s3", ""): "bucket",
+    ("sqs", ""): "queue",
+}
+"""(service, how its resource begins) -> what it is."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stray:
     """One resource that is still there."""
 
     kind: str
-    """`function`, `layer`, `queue`, `log group`, `role`; else the service of its ARN."""
+    """`function`, `layer`, `queue`, `log group`, `role`, `bucket`, `stack`; else the service of its ARN."""
     name: str
 
     def __str__(self) -> str:
@@ -52,6 +62,8 @@ class Leftovers:
             "log group": (self._has_log_group, self._remove_log_group),
             "role": (self._has_role, self._remove_role),
         }
+        # Removed by name, before anything is looked for; what is left of them is not touched again.
+        self._only_seen: Mapping[str, Callable[[str], bool]] = {"bucket": self._has_bucket, "stack": self._has_stack}
 
     def find(self, given_up: Sequence[Stray] = ()) -> list[Stray]:
         """What of `given_up`, or bears our tag or a layer's name, is really there: tags are told of for a while after.
@@ -69,11 +81,12 @@ class Leftovers:
             self._kinds[stray.kind][1](stray.name)
 
     def _is_there(self, stray: Stray) -> bool:
-        if stray.kind not in self._kinds:
+        look = self._only_seen.get(stray.kind) or self._kinds.get(stray.kind, (None,))[0]
+        if look is None:
             return True
         with told(f"looking for {stray}"):
             try:
-                return self._kinds[stray.kind][0](stray.name)
+                return look(stray.name)
             except ClientError as error:
                 if is_missing(error):
                     return False
@@ -129,6 +142,13 @@ class Leftovers:
     def _remove_queue(self, name: str) -> None:
         self._sqs.delete_queue(QueueUrl=self._sqs.get_queue_url(QueueName=name)["QueueUrl"])
 
+    def _has_bucket(self, name: str) -> bool:
+        return bool(self._aws.client("s3").head_bucket(Bucket=name, ExpectedBucketOwner=self._aws.account))
+
+    def _has_stack(self, name: str) -> bool:
+        stacks = self._aws.client("cloudformation").describe_stacks(StackName=name.partition("/")[0])["Stacks"]
+        return any(stack["StackStatus"] != "DELETE_COMPLETE" for stack in stacks)
+
     def _has_role(self, name: str) -> bool:
         return bool(self._iam.get_role(RoleName=name))
 
@@ -157,10 +177,7 @@ def stray_of_stack(kind: str, physical: str) -> Stray | None:
 def stray_of(arn: str) -> Stray:
     """What an ARN of the tagging API names."""
     _, _, service, _, _, resource = arn.split(":", 5)
-    if service == "lambda" and resource.startswith("function:"):
-        return Stray("function", resource.split(":")[1])
-    if service == "sqs":
-        return Stray("queue", resource)
-    if service == "logs" and resource.startswith("log-group:"):
-        return Stray("log group", resource.removeprefix("log-group:").removesuffix(":*"))
+    for (kind_of_service, begins), kind in _KIND_OF_ARN.items():
+        if service == kind_of_service and resource.startswith(begins):
+            return Stray(kind, resource.removeprefix(begins).partition(":")[0])
     return Stray(service, resource)

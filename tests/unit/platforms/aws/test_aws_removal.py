@@ -212,6 +212,20 @@ def test_failure_of_one_step_does_not_stop_the_others(
     assert double.left() == {}
 
 
+def test_tags_of_what_is_gone_are_no_leftovers(aws: Aws, double: AwsDouble, tmp_path: Path) -> None:
+    """The tagging API goes on telling of what was deleted; each is looked for where it was."""
+    Deployment(aws, request(tmp_path), lambda _: None, QUICK).deploy()
+    client = aws.client("resourcegroupstaggingapi")
+    tagged = client.get_resources(TagFilters=[{"Key": "app", "Values": [PROJECT]}])["ResourceTagMappingList"]
+    arns = [each["ResourceARN"] for each in tagged] + [str(double.cloudformation.stack(PROJECT).stack_id)]
+    assert {stray_of(arn).kind for arn in arns} == {"function", "log group", "queue", "bucket", "stack"}
+    leftovers = Leftovers(aws, PROJECT)
+    leftovers._tagged = lambda: map(stray_of, arns)  # type: ignore[method-assign]
+    assert {stray.kind for stray in leftovers.find()} >= {"function", "log group", "queue", "bucket", "stack"}
+    assert Remover(aws, PROJECT, lambda _: None, QUICK).destroy().left == ()
+    assert leftovers.find() == []
+
+
 def test_two_projects_do_not_touch_each_other(aws: Aws, double: AwsDouble, tmp_path: Path) -> None:
     """Two stacks side by side: one is destroyed, the other works on."""
     Deployment(aws, request(tmp_path, TWO), lambda _: None, QUICK).deploy()
@@ -228,7 +242,10 @@ def test_two_projects_do_not_touch_each_other(aws: Aws, double: AwsDouble, tmp_p
         ("arn:aws:lambda:us-east-1:1:function:a:live", Stray("function", "a")),
         ("arn:aws:sqs:us-east-1:1:a", Stray("queue", "a")),
         ("arn:aws:logs:us-east-1:1:log-group:/aws/lambda/a:*", Stray("log group", "/aws/lambda/a")),
-        ("arn:aws:s3:::a", Stray("s3", "a")),
+        ("arn:aws:s3:::a", Stray("bucket", "a")),
+        ("arn:aws:iam::1:role/a", Stray("role", "a")),
+        ("arn:aws:cloudformation:us-east-1:1:stack/a/0-1", Stray("stack", "a/0-1")),
+        ("arn:aws:sns:us-east-1:1:a", Stray("sns", "a")),
     ],
 )
 def test_arn_tells_what_it_is(arn: str, stray: Stray) -> None:
