@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterator
 import io
 import json
 import signal
+import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -139,6 +141,24 @@ def test_quota_is_told_before_the_plan(run: Run, double: AwsDouble) -> None:
     status, _, wrong = run("deploy", *AWS, *CELL, "--plan", "--memory", "4096", "--memory-quota", "3008")
     assert status == 0  # one cell is left
     assert wrong == ""
+
+
+def test_interruption_is_told_and_leaves_nothing_behind(run: Run, double: AwsDouble) -> None:
+    """Ctrl-C while CloudFormation works: it goes on, which is said; `destroy` waits for it and removes it."""
+    double.world.go_on.clear()
+    command = [sys.executable, "-m", "serverless_mlperf", "deploy", *AWS, *CELL, "--yes"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as deploying:
+        while not any(stack.status == "CREATE_IN_PROGRESS" for stack in double.cloudformation.stacks):
+            assert deploying.poll() is None
+            threading.Event().wait(0.05)
+        deploying.send_signal(signal.SIGINT)
+        _, said = deploying.communicate(timeout=60)
+    assert deploying.returncode == 130
+    assert said.startswith("interrupted: what AWS has begun it goes on with; `status` tells how far it is")
+    assert "Traceback" not in said
+    double.world.go_on.set()
+    assert run("destroy", *AWS, "--yes")[0] == 0
+    assert double.left() == {}
 
 
 def test_what_is_left_is_listed(run: Run, double: AwsDouble) -> None:

@@ -152,7 +152,7 @@ class Stack:
             raise PlatformError(f"aws: stack {self.name} was removed meanwhile; deploy it again")
         with told(f"changing stack {self.name}"):
             self._client.execute_change_set(ChangeSetName=plan.change_set, StackName=self.name)
-        status = self._ended(stack_id, len(plan.changes))
+        status = self._ended(stack_id, _VERBS[plan.kind], len(plan.changes))
         if status not in DONE:
             self._fail(stack_id, plan, status)
         return self.outputs()
@@ -181,8 +181,8 @@ class Stack:
         stack_id, mode = str(found["StackId"]), {"DeletionMode": "FORCE_DELETE_STACK"} if force else {}
         with told(f"deleting stack {self.name}"):
             self._client.delete_stack(StackName=stack_id, **mode)
-        status = self._ended(stack_id, 0)
-        return None if status == "DELETE_COMPLETE" else f"{status}: {self._first_reason(stack_id)}"
+        status = self._ended(stack_id, "DELETE")
+        return None if status == "DELETE_COMPLETE" else f"{status}: {self._first_reason(stack_id, 'DELETE')}"
 
     def given_up(self, stack_id: str) -> list[tuple[str, str]]:
         """Type and physical id of what a deleted stack has left: kept, or given up by force."""
@@ -250,7 +250,7 @@ class Stack:
                 raise
         return stacks[0] if stacks else None
 
-    def _ended(self, stack_id: str, resources: int) -> str:
+    def _ended(self, stack_id: str, verb: str, resources: int = 0) -> str:
         """Wait for the end of what CloudFormation does, telling how far it is; the status then."""
         progress = _Progress(resources, self._say)
 
@@ -259,7 +259,7 @@ class Stack:
             status = "DELETE_COMPLETE" if found is None else str(found["StackStatus"])
             if not status.endswith("_IN_PROGRESS"):
                 return status
-            progress.tell(self._events(stack_id))
+            progress.tell(self._events(stack_id, verb))
             return None
 
         status = self._patience.until(look, self._patience.stack_s)
@@ -271,7 +271,7 @@ class Stack:
         return status
 
     def _fail(self, stack_id: str, plan: Plan, status: str) -> None:
-        reason = self._first_reason(stack_id)
+        reason = self._first_reason(stack_id, _VERBS[plan.kind])
         after = "the stack is as before"
         if plan.kind == "create":
             after = "nothing of it is left"
@@ -287,25 +287,26 @@ class Stack:
         stack_id = str(found["StackId"])
         with told(f"deleting stack {self.name}"):
             self._client.delete_stack(StackName=stack_id)
-        status = self._ended(stack_id, 0)
+        status = self._ended(stack_id, "DELETE")
         return None if status == "DELETE_COMPLETE" else status
 
-    def _first_reason(self, stack_id: str) -> str:
+    def _first_reason(self, stack_id: str, verb: str) -> str:
         """The first failure of the last thing done: what came after it is its consequence."""
-        failed = [e for e in self._events(stack_id) if e["ResourceStatus"].endswith("_FAILED") and _is_cause(e)]
+        failed = [e for e in self._events(stack_id, verb) if e["ResourceStatus"].endswith("_FAILED") and _is_cause(e)]
         if not failed:
             return "CloudFormation tells no reason; see the stack's events in the console"
         first = failed[-1]
         where = f"{first['LogicalResourceId']} ({first['ResourceType']})"
         return f"{where}: {explained(first.get('ResourceStatusReason', first['ResourceStatus']))}"
 
-    def _events(self, stack_id: str) -> Iterator[Mapping[str, Any]]:
-        """Events of the last thing that was done to the stack, newest first, read page by page as they are wanted."""
+    def _events(self, stack_id: str, verb: str) -> Iterator[Mapping[str, Any]]:
+        """Events since the last `verb` of the stack began, newest first, read page by page as they are wanted."""
         pages = self._client.get_paginator("describe_stack_events").paginate(StackName=stack_id)
         with told(f"reading the events of stack {self.name}"):
-            yield from _until_begun(event for page in pages for event in page["StackEvents"])
+            yield from _until_begun((event for page in pages for event in page["StackEvents"]), f"{verb}_IN_PROGRESS")
 
 
+_VERBS: Final = {"create": "CREATE", "update": "UPDATE"}
 _NEVER_EXECUTED: Final = frozenset({"UNAVAILABLE", "AVAILABLE", "OBSOLETE"})
 
 
@@ -329,12 +330,11 @@ class _Progress:
             self._say(f"  {len(self._done)}{of} resources done")
 
 
-def _until_begun(events: Iterator[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
-    """Newest first, up to the one with which somebody began what the stack does or did last."""
+def _until_begun(events: Iterator[Mapping[str, Any]], begun: str) -> Iterator[Mapping[str, Any]]:
+    """Newest first, up to the one with which it began; a creation that failed may have ended in a deletion since."""
     for event in events:
         yield event
-        is_stack = event["ResourceType"] == "AWS::CloudFormation::Stack"
-        if is_stack and event.get("ResourceStatusReason", "") == "User Initiated":
+        if event["ResourceType"] == "AWS::CloudFormation::Stack" and event["ResourceStatus"] == begun:
             return
 
 

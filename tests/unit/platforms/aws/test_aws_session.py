@@ -1,13 +1,18 @@
 """Whose account it is, and that tests and real keys never meet."""
 
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 import logging
 from pathlib import Path
+from threading import Thread
+from types import SimpleNamespace
 
 import boto3
 import pytest
 
-from serverless_mlperf.errors import InputError
+from serverless_mlperf.errors import InputError, PlatformError
 from serverless_mlperf.platforms.aws.session import Aws, open_session
+from serverless_mlperf.platforms.aws.stack import Stack
 
 REAL = "AKIAIOSFODNN7EXAMPLE"
 
@@ -28,6 +33,46 @@ def test_region_of_the_command_wins() -> None:
 def test_requests_are_repeated_with_back_off(aws: Aws) -> None:
     """The mode `standard` with eight tries: a throttled request is not a failure yet."""
     assert aws.client("cloudformation").meta.config.retries == {"mode": "standard", "total_max_attempts": 8}
+
+
+class Throttling(BaseHTTPRequestHandler):
+    """An AWS that has no time."""
+
+    def do_POST(self) -> None:
+        """Refuse."""
+        body = b"<ErrorResponse><Error><Code>Throttling</Code><Message>Rate exceeded</Message></Error></ErrorResponse>"
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(400)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name in the library
+        """Nobody reads it."""
+
+
+@pytest.fixture
+def busy_url() -> Iterator[str]:
+    """Where everything is throttled."""
+    server = HTTPServer(("127.0.0.1", 0), Throttling)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_throttled_is_told_after_eight_tries(aws: Aws, busy_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each try waits longer, at random, than the one before may; then it is said."""
+    waits: list[float] = []
+    monkeypatch.setenv("AWS_ENDPOINT_URL_CLOUDFORMATION", busy_url)
+    monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=waits.append))
+    with pytest.raises(PlatformError, match=r"throttled \(Throttling\), also after 8 tries with back-off"):
+        Stack(aws, "serverless-mlperf", lambda _: None).status()
+    assert len(waits) == 7
+    assert all(0 <= wait <= min(20, 2**number) for number, wait in enumerate(waits))
+    assert sum(waits) > 0
 
 
 @pytest.mark.usefixtures("no_credentials")
