@@ -1,5 +1,6 @@
 """`serverless-mlperf package` for targets: what it refuses, and the build contexts it writes for containers."""
 
+from collections.abc import Mapping
 import os
 from pathlib import Path
 import re
@@ -18,10 +19,12 @@ from serverless_mlperf.platforms.aws.spec import HANDLER as AWS_HANDLER
 from serverless_mlperf.platforms.local.platform import HANDLER as LOCAL_HANDLER
 
 
-def package(*arguments: str, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
+def package(
+    *arguments: str, cwd: Path | None = None, variables: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run `serverless-mlperf package`."""
     command = [sys.executable, "-m", "serverless_mlperf", "package", *arguments]
-    environment = {**os.environ, **variables}
+    environment = {**os.environ, **(variables or {})}
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False)
 
 
@@ -50,7 +53,7 @@ def test_unreachable_index_is_one_line_and_status_1(tmp_path: Path) -> None:
     """Nothing is wrong with what was given: the host lacks the index."""
     cache = tmp_path / "cache"
     arguments = ["--architecture", "arm64", "--engine-and-format", "fake", "--output", str(tmp_path / "out")]
-    done = package(*arguments, **WITHOUT_INDEX, SERVERLESS_MLPERF_CACHE=str(cache))
+    done = package(*arguments, variables={**WITHOUT_INDEX, "SERVERLESS_MLPERF_CACHE": str(cache)})
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
     assert done.stderr.startswith("error: wheels for python3.13-arm64: the package index cannot be reached")
     assert not (tmp_path / "out").exists()
