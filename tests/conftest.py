@@ -137,10 +137,17 @@ def double(double_server: "AwsDouble", no_credentials: None, monkeypatch: pytest
     double_server.cloudformation.join()
 
 
+@pytest.fixture(scope="session")
+def opened_accounts() -> "dict[str, Aws]":
+    """By the double's URL: making clients takes longer than most tests."""
+    return {}
+
+
 @pytest.fixture
-def aws(double: "AwsDouble") -> "Aws":
+def aws(double: "AwsDouble", opened_accounts: "dict[str, Aws]") -> "Aws":
     """The account as the project opens it."""
     from serverless_mlperf.platforms.aws.session import open_session
 
-    del double  # it must be there
-    return open_session()
+    if double.url not in opened_accounts:
+        opened_accounts[double.url] = open_session()
+    return opened_accounts[double.url]

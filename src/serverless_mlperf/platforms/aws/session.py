@@ -41,6 +41,8 @@ class Aws:
     partition: str
     """`aws`, `aws-cn`, `aws-us-gov`."""
     session: boto3.session.Session = field(repr=False)
+    _clients: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """By service: one takes tenths of a second to make, and keeps its connections."""
 
     @property
     def shown(self) -> str:
@@ -54,7 +56,9 @@ class Aws:
 
     def client(self, service: str) -> Any:
         """A client of one service: retries with back-off; raises InputError when endpoint and keys do not fit."""
-        return _client(self.session, service)
+        if service not in self._clients:
+            self._clients[service] = _client(self.session, service)
+        return self._clients[service]
 
 
 def open_session(profile: str | None = None, region: str | None = None) -> Aws:

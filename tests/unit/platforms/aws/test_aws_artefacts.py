@@ -100,10 +100,10 @@ def test_every_request_names_the_owner(artefacts: Artefacts, zipped: Artefact) -
         seen.setdefault(model.name, []).append(params["headers"].get("x-amz-expected-bucket-owner"))
 
     artefacts._client.meta.events.register("before-call.s3", note)
-    artefacts._bucket._client.meta.events.register("before-call.s3", note)
     artefacts.ensure()
     artefacts.put(zipped)
     artefacts.put_template("{}")
+    artefacts._client.meta.events.unregister("before-call.s3", note)
     assert seen.pop("CreateBucket") == [None]  # nobody owns it yet
     assert len(seen) >= 9
     assert {owner for owners in seen.values() for owner in owners} == {"123456789012"}

@@ -63,13 +63,14 @@ def busy_url() -> Iterator[str]:
     server.server_close()
 
 
-def test_throttled_is_told_after_eight_tries(aws: Aws, busy_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("double")
+def test_throttled_is_told_after_eight_tries(busy_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each try waits longer, at random, than the one before may; then it is said."""
     waits: list[float] = []
     monkeypatch.setenv("AWS_ENDPOINT_URL_CLOUDFORMATION", busy_url)
     monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=waits.append))
     with pytest.raises(PlatformError, match=r"throttled \(Throttling\), also after 8 tries with back-off"):
-        Stack(aws, "serverless-mlperf", lambda _: None).status()
+        Stack(open_session(), "serverless-mlperf", lambda _: None).status()
     assert len(waits) == 7
     assert all(0 <= wait <= min(20, 2**number) for number, wait in enumerate(waits))
     assert sum(waits) > 0
