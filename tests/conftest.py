@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterator
 import os
 from pathlib import Path
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 from hypothesis import settings
@@ -15,6 +15,10 @@ import pytest
 
 from local_server import MOTO, PLATFORM, client, serving
 from sharing import host
+
+if TYPE_CHECKING:
+    from aws_double import AwsDouble
+    from serverless_mlperf.platforms.aws.session import Aws
 
 settings.register_profile("thorough", max_examples=5_000, deadline=None)
 if profile := os.environ.get("HYPOTHESIS_PROFILE"):
@@ -101,3 +105,42 @@ def bucket(s3: Any, request: pytest.FixtureRequest) -> str:
     name = f"{stem}-{crc32(request.node.nodeid.encode()):08x}"
     s3.create_bucket(Bucket=name)
     return name
+
+
+@pytest.fixture(scope="session")
+def double_server() -> "Iterator[AwsDouble]":
+    """AWS in this process, shared."""
+    from aws_double import running  # not at the top: it brings moto
+
+    with running() as double:
+        yield double
+
+
+@pytest.fixture
+def no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A host on which nobody has ever logged in to AWS."""
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+@pytest.fixture
+def double(double_server: "AwsDouble", no_credentials: None, monkeypatch: pytest.MonkeyPatch) -> "Iterator[AwsDouble]":
+    """AWS with nothing in it; boto3's own chain finds it."""
+    del no_credentials  # the host's own are not looked at
+    monkeypatch.setenv("AWS_ENDPOINT_URL", double_server.url)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    double_server.reset()
+    yield double_server
+    double_server.cloudformation.join()
+
+
+@pytest.fixture
+def aws(double: "AwsDouble") -> "Aws":
+    """The account as the project opens it."""
+    from serverless_mlperf.platforms.aws.session import open_session
+
+    del double  # it must be there
+    return open_session()

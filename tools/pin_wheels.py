@@ -65,7 +65,16 @@ def _resolved(distributions: Sequence[str], target: BuildTarget, folder: Path) -
 
 def _wheels(resolved: Path, target: BuildTarget) -> dict[str, tuple[str, str, str]]:
     """Version, file name and digest of what pip takes of the resolved, by distribution."""
-    command = [*pip_install(target), "--dry-run", "--ignore-installed", "--report", "-", "--requirement", str(resolved)]
+    command = [
+        *pip_install(target),
+        "--quiet",
+        "--dry-run",
+        "--ignore-installed",
+        "--report",
+        "-",
+        "--requirement",
+        str(resolved),
+    ]
     done = subprocess.run([*command, "--target", "/nonexistent"], check=True, stdout=subprocess.PIPE, text=True)
     return {
         each["metadata"]["name"].lower(): (

@@ -11,6 +11,8 @@ import typer
 
 from serverless_mlperf.commands.clean import clean
 from serverless_mlperf.commands.compare import compare
+from serverless_mlperf.commands.deploy import deploy
+from serverless_mlperf.commands.destroy import destroy
 from serverless_mlperf.commands.doctor import doctor
 from serverless_mlperf.commands.formats import AsCsv, AsJson, check_formats, echo_document
 from serverless_mlperf.commands.history import history
@@ -20,6 +22,7 @@ from serverless_mlperf.commands.package import package
 from serverless_mlperf.commands.prices import prices_app
 from serverless_mlperf.commands.report import report
 from serverless_mlperf.commands.reproduce import reproduce
+from serverless_mlperf.commands.status import status
 from serverless_mlperf.commands.submission import submission
 from serverless_mlperf.errors import BenchmarkError, InputError
 from serverless_mlperf.interruption import Interruption
@@ -275,7 +278,20 @@ def figures(
         typer.echo(str(path))
 
 
-for command in (inputs, package, submission, report, compare, history, reproduce, doctor, clean):
+for command in (
+    inputs,
+    package,
+    deploy,
+    status,
+    destroy,
+    submission,
+    report,
+    compare,
+    history,
+    reproduce,
+    doctor,
+    clean,
+):
     app.command()(command)
 
 

@@ -68,12 +68,24 @@ def prepare(config: ExperimentConfig, build: Packages, say: Callable[[str], None
     models = cached_models(config.weights, config.tasks)
     datasets = {task: _dataset(config, task, say) for task in config.tasks}
     say("packages: function and " + ", ".join(dict.fromkeys(config.engine_and_formats)) + " layers")
-    points = dict.fromkeys((cell.engine_and_format, cell.architecture) for cell in config.cells)
-    packages = {point: build(*point) for point in points}
-    function = next(iter(packages.values()))[0]
-    layers = {point: layer for point, (_, layer) in packages.items()}
+    function, layers = _packages(config, build)
     references = {t: cached_reference(models, d, say) for t, d in datasets.items() if _is_compared(config, d)}
     return Preparation(models, datasets, function, layers, references)
+
+
+def prepare_functions(config: ExperimentConfig, build: Packages) -> Preparation:
+    """What is needed to deploy and not more: no data set is read, and no reference computed."""
+    function, layers = _packages(config, build)
+    return Preparation(cached_models(config.weights, config.tasks), {}, function, layers, {})
+
+
+def _packages(
+    config: ExperimentConfig, build: Packages
+) -> tuple[Package, dict[tuple[EngineAndFormat, Architecture], Package]]:
+    """The function's zip and the layers of all cells, each once."""
+    points = dict.fromkeys((cell.engine_and_format, cell.architecture) for cell in config.cells)
+    packages = {point: build(*point) for point in points}
+    return next(iter(packages.values()))[0], {point: layer for point, (_, layer) in packages.items()}
 
 
 def _dataset(config: ExperimentConfig, task: Task, say: Callable[[str], None]) -> Dataset:

@@ -14,6 +14,8 @@ from moto.core.responses import ActionResult, EmptyResult
 
 from aws_double.stacks import StackState, World
 
+_WITH_OUTPUTS = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE")
+
 
 @dataclass
 class ChangeSetState:
@@ -217,7 +219,7 @@ def _stack(stack: StackState) -> dict[str, Any]:
         "StackStatus": stack.status,
         "CreationTime": stack.created,
         "Tags": stack.tags,
-        "Outputs": stack.outputs if stack.status.endswith("_COMPLETE") and stack.standing else [],
+        "Outputs": stack.outputs if stack.status in _WITH_OUTPUTS else [],
     }
 
 

@@ -13,6 +13,7 @@ from unittest.mock import patch
 import boto3
 from botocore.config import Config
 from moto.awslambda import urls as lambda_urls
+from moto.awslambda.models import LambdaFunction
 from moto.cloudformation.responses import CloudFormationResponse
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.s3.models import FakeBucket
@@ -63,6 +64,8 @@ class AwsDouble:
     url: str
     cloudformation: CloudFormationDouble
     account: LambdaAccount
+    invoked: list[tuple[str, str]] = field(default_factory=list)
+    """Function and version of every invocation; they do nothing here, see execution.py."""
 
     @property
     def world(self) -> World:
@@ -83,6 +86,7 @@ class AwsDouble:
         self.world.stuck.clear()
         self.account.concurrent = self.account.unreserved = 1000
         self.account.provisioned.clear()
+        self.invoked.clear()
 
     def left(self) -> dict[str, list[str]]:
         """All that is there, by service, whoever made it: read by the services' own listings."""
@@ -147,13 +151,21 @@ def running(region: str = "us-east-1") -> Iterator[AwsDouble]:
         go_on.set()
         double = CloudFormationDouble(World(api, DEFAULT_ACCOUNT_ID, region, go_on))
         replaced: dict[str, Any] = {"RESPONSE_KEY_PATH_TO_TRANSFORMER": {}, **requests(double)}
+        made = AwsDouble(url, double, account)
+
+        def invoke(function: LambdaFunction, event: Any = None) -> tuple[str, bool, str]:
+            del event
+            made.invoked.append((function.function_name, str(function.version)))
+            return "{}", False, ""
+
         with (
             # Its transformers expect moto's own objects; ours are the answers themselves.
             patch.multiple(CloudFormationResponse, **replaced),
             patch.object(FakeBucket, "get_permission", _permission_over_tls),
+            patch.object(LambdaFunction, "_invoke_lambda", invoke),
         ):
             try:
-                yield AwsDouble(url, double, account)
+                yield made
             finally:
                 double.join()
                 server.stop()

@@ -95,7 +95,9 @@ class StackState:
         try:
             self._apply(template)
         except ResourceError:
-            self.become("DELETE_IN_PROGRESS" if self.on_failure == "DELETE" else "ROLLBACK_IN_PROGRESS")
+            self.become(
+                "DELETE_IN_PROGRESS" if self.on_failure == "DELETE" else "ROLLBACK_IN_PROGRESS", "User Initiated"
+            )
             left = self._delete_all(force=False)
             ended = "DELETE_COMPLETE" if self.on_failure == "DELETE" else "ROLLBACK_COMPLETE"
             self.become(ended.replace("COMPLETE", "FAILED") if left else ended)

@@ -7,13 +7,13 @@ from pathlib import Path
 import re
 import subprocess
 import sys
-from typing import Final
+from typing import Any, Final
 
 from serverless_mlperf.errors import BenchmarkError, HostError, PackageError
 from serverless_mlperf.packages.target import BuildTarget
 
 _OPTIONS: Final = (
-    *("--quiet", "--disable-pip-version-check", "--no-input", "--no-user", "--no-warn-conflicts", "--no-compile"),
+    *("--disable-pip-version-check", "--no-input", "--no-user", "--no-warn-conflicts", "--no-compile"),
     *("--only-binary=:all:", "--implementation", "cp", "--no-deps", "--require-hashes"),
     # pip compares with the Python that runs it, not with the target's; the pins were chosen for the target.
     "--ignore-requires-python",
@@ -22,8 +22,10 @@ _NO_PIP: Final = re.compile(r"No module named '?pip\b")
 _OTHER_HASH: Final = re.compile(r"DO NOT MATCH THE HASHES.*?\n\s+(\S+).*?Got\s+([0-9a-f]{8})", re.DOTALL)
 _NO_WHEEL: Final = re.compile(r"No matching distribution found for (\S+)")
 _UNREACHABLE: Final = re.compile(
-    r"connection broken by '(\w+)|(ConnectionError|Could not fetch URL|HTTP error \d+|\d{3} (?:Client|Server) Error)"
+    r"^.*(?:Could not fetch URL \S+: (?!404)|HTTP error (?!404)\d|Max retries exceeded).*$", re.MULTILINE
 )
+"""Not 404: one index of several need not have every distribution. Not the warnings before a retry: it may succeed."""
+_REASON: Final = re.compile(r"Caused by \w+|\d{3} (?:Client|Server) Error|HTTP error \d+|timed out|certificate")
 _ERROR: Final = re.compile(r"^(?:ERROR: )?(.*\S)\s*$", re.MULTILINE)
 
 
@@ -37,11 +39,13 @@ def fetch_wheels(requirements: str, target: BuildTarget, folder: Path) -> Mappin
     listed, report, scratch = (folder.with_name(f"{folder.name}.{name}") for name in ("txt", "json", "tmp"))
     listed.write_text(requirements)
     scratch.mkdir()
-    command = [*pip_install(target), "--requirement", str(listed), "--target", str(folder), "--report", str(report)]
+    # -vv: only then does pip say that it could not ask an index at all.
+    command = [*pip_install(target), "-vv", "--requirement", str(listed), "--target", str(folder)]
+    command += ["--report", str(report)]
     environment = {**os.environ, "TMPDIR": str(scratch)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise _explained(done.stderr, target)
+        raise _explained(done.stdout, done.stderr, target)
     return _wheels(json.loads(report.read_text()))
 
 
@@ -51,19 +55,18 @@ def pip_install(target: BuildTarget) -> list[str]:
     return [sys.executable, "-m", "pip", "install", *_OPTIONS, "--python-version", target.python, *platforms]
 
 
-def _wheels(report: Mapping[str, list[dict[str, dict[str, str]]]]) -> Mapping[str, str]:
+def _wheels(report: Any) -> Mapping[str, str]:
     """By distribution, of pip's report (pip.pypa.io/en/stable/reference/installation-report)."""
     found = {}
     for each in report["install"]:
-        download: dict[str, dict[str, dict[str, str]] | str] = {**each["download_info"]}
-        archive, url = download["archive_info"], download["url"]
-        assert isinstance(archive, dict)  # noqa: S101 - of a wheel it is
-        assert isinstance(url, str)  # noqa: S101
-        found[each["metadata"]["name"]] = f"{url.rpartition('/')[2]}#sha256={archive['hashes']['sha256']}"
+        url, archive = each["download_info"]["url"], each["download_info"]["archive_info"]
+        # Before pip 23.1 there is but `hash`, "sha256=...".
+        digest = archive["hashes"]["sha256"] if "hashes" in archive else archive["hash"].partition("=")[2]
+        found[each["metadata"]["name"].lower()] = f"{url.rpartition('/')[2]}#sha256={digest}"
     return found
 
 
-def _explained(said: str, target: BuildTarget) -> BenchmarkError:
+def _explained(told: str, said: str, target: BuildTarget) -> BenchmarkError:
     where = f"wheels for {target.name}"
     if _NO_PIP.search(said):
         return HostError(f"{where}: pip is not installed here, and fetches them; run {sys.executable} -m ensurepip")
@@ -73,9 +76,11 @@ def _explained(said: str, target: BuildTarget) -> BenchmarkError:
             "anew with tools/pin_wheels.py after looking why"
         )
     # First: an index that cannot be reached has no distribution either.
-    if broken := _UNREACHABLE.search(said):
+    if broken := _UNREACHABLE.search(told + said):
+        reason = _REASON.search(broken[0])
         return HostError(
-            f"{where}: the package index cannot be reached ({broken[1] or broken[2]}); try again, or set PIP_INDEX_URL"
+            f"{where}: the package index cannot be reached ({reason[0] if reason else 'no answer'}); "
+            "try again, or set PIP_INDEX_URL"
         )
     if missing := _NO_WHEEL.search(said):
         return PackageError(

@@ -9,7 +9,7 @@ WITHOUT_INDEX = {
     "PIP_INDEX_URL": "http://127.0.0.1:9/simple",  # the port `discard`, on which nothing listens
     "PIP_EXTRA_INDEX_URL": "",
     "PIP_FIND_LINKS": "",
-    "PIP_RETRIES": "1",
+    "PIP_RETRIES": "0",
     "PIP_NO_CACHE_DIR": "1",
 }
 """For pip: whatever this host is configured for, no index answers."""

@@ -199,10 +199,10 @@ _UNANSWERED: Final[Mapping[tuple[type[Exception], ...], Callable[[str, str], Ben
     (vendor.InvalidRegionError, vendor.UnknownRegionError): _wrong_region,
     (vendor.ProfileNotFound,): _no_profile,
     (vendor.ConfigParseError, vendor.InvalidConfigError, vendor.ConfigNotFound): _bad_settings,
-    (vendor.HTTPClientError, vendor.EndpointProviderError): _unreachable,
+    (vendor.HTTPClientError, vendor.ConnectionError, vendor.EndpointProviderError): _unreachable,
     (ResponseParserError,): _no_answer,
 }
-"""HTTPClientError: no connection, no answer in time, a proxy or a certificate that does not fit."""
+"""HTTPClientError, ConnectionError: no connection, no answer in time, a proxy or a certificate that does not fit."""
 
 _REASONS: Final = (
     (

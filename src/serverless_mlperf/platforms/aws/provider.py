@@ -2,25 +2,17 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-import platform
-import sys
-from typing import Any, Final
+from typing import Any
 
-from serverless_mlperf.packages import BuildTarget, Package, cached_packages, cached_target_packages
+from serverless_mlperf.packages import BuildTarget, Package
+from serverless_mlperf.platforms.aws.packaging import PYTHON, is_host, packages_for
 from serverless_mlperf.platforms.aws.platform import AwsPlatform
-from serverless_mlperf.platforms.aws.request import Options
+from serverless_mlperf.platforms.aws.request import ENVIRONMENTS, Options
 from serverless_mlperf.platforms.aws.session import Aws, open_session
 from serverless_mlperf.platforms.aws.spec import PROJECT
 from serverless_mlperf.platforms.base import FunctionConfig, Platform
 from serverless_mlperf.platforms.provider import Wishes
 from serverless_mlperf.workloads import Architecture, EngineAndFormat
-
-PYTHON: Final = "3.13"
-"""The default of the functions' Python."""
-ENVIRONMENTS: Final = 4
-"""Per cell: all 24 reserve 96 of an account's 1,000 executions, and a new account's 10 are enough for one cell."""
-ACCOUNT_EXECUTIONS: Final = 1000
-_MACHINES: Final = {"x86_64": "x86_64", "aarch64": "arm64"}
 
 
 class AwsProvider:
@@ -41,7 +33,7 @@ class AwsProvider:
         """Refuse a Python that no packages can be built for; what the account allows is read when the stack is made."""
         del concurrency, memory_mib
         for architecture in architectures:
-            if not self._is_host(architecture):
+            if not is_host(self._python, architecture):
                 BuildTarget(self._python, architecture)
 
     def environments(self, memory_mib: int) -> int:
@@ -51,9 +43,7 @@ class AwsProvider:
 
     def packages(self, engine_and_format: EngineAndFormat, architecture: Architecture) -> tuple[Package, Package]:
         """Of wheels pinned for the target; of what is installed here, where Python and machine are the same."""
-        if self._is_host(architecture):
-            return cached_packages(engine_and_format)
-        return cached_target_packages(engine_and_format, BuildTarget(self._python, architecture))
+        return packages_for(self._python, engine_and_format, architecture)
 
     def describe(self) -> Mapping[str, Any]:
         """Region, Python and project; never the account."""
@@ -63,11 +53,6 @@ class AwsProvider:
         """The stack of all these functions."""
         options = Options(project=self._project, runtime=f"python{self._python}", reserve=True)
         return AwsPlatform(self._aws, options, functions, say, ephemeral=self._ephemeral)
-
-    def _is_host(self, architecture: Architecture) -> bool:
-        """Whether the function's Python and machine are this host's."""
-        here = f"{sys.version_info.major}.{sys.version_info.minor}", _MACHINES.get(platform.machine())
-        return (self._python, architecture) == here
 
 
 def make(wishes: Wishes) -> AwsProvider:

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from serverless_mlperf.errors import BenchmarkError
 from serverless_mlperf.platforms.aws.buckets import Bucket, remove_bucket
 from serverless_mlperf.platforms.aws.failures import is_missing, told
-from serverless_mlperf.platforms.aws.leftovers import Leftovers, Stray
+from serverless_mlperf.platforms.aws.leftovers import Leftovers, Stray, stray_of_stack
 from serverless_mlperf.platforms.aws.session import Aws
 from serverless_mlperf.platforms.aws.spec import ALIAS, artefacts_bucket, bucket_name
 from serverless_mlperf.platforms.aws.stack import Stack
@@ -49,11 +49,12 @@ class Remover:
         self._artefacts = Bucket(aws, artefacts_bucket(project, aws.account, aws.region))
         self._leftovers = Leftovers(aws, project)
         self._left: list[str] = []
+        self._given_up: list[Stray] = []
         self._found = False
 
     def destroy(self) -> Removal:
         """Remove all of it. Raises BenchmarkError when not even the stack can be looked at; else what fails is told."""
-        self._left, self._found = [], False
+        self._left, self._given_up, self._found = [], [], False
         status = self._stack.settle()
         if status is not None:
             self._found = True
@@ -105,7 +106,8 @@ class Remover:
                 return
             self._say(f"stack {self._project} was not deleted: {why}")
         why = self._stack.delete(force=True)
-        self._left += self._stack.not_deleted(stack_id)
+        given_up = [stray_of_stack(*each) for each in self._stack.given_up(stack_id)]
+        self._given_up += [stray for stray in given_up if stray is not None]
         if why is not None:
             self._left.append(f"stack {self._project}: {why}")
 
@@ -114,10 +116,10 @@ class Remover:
 
     def _sweep(self) -> None:
         """Remove strays, and look again: what is still there is left."""
-        for stray in self._leftovers.find():
+        for stray in self._leftovers.find(self._given_up):
             self._found = True
             self._attempt(f"removing {stray}", partial(self._remove_stray, stray))
-        self._left += [str(stray) for stray in self._leftovers.find()]
+        self._left += [str(stray) for stray in self._leftovers.find(self._given_up)]
 
     def _remove_stray(self, stray: Stray) -> None:
         self._leftovers.remove(stray)

@@ -13,6 +13,9 @@ from serverless_mlperf.platforms.base import FunctionConfig
 DIGEST_CHARACTERS: Final = 16
 """Of a digest, in a key."""
 
+ENVIRONMENTS: Final = 4
+"""Per function: all 24 reserve 96 of an account's 1,000 executions, and a new account's 10 are enough for one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Artefact:
@@ -50,6 +53,11 @@ class Request:
 
     spec: StackSpec
     artefacts: tuple[Artefact, ...]
+
+    def with_spec(self, spec: StackSpec) -> "Request":
+        """Another stack of the same zips: those that it does not name are left out."""
+        keys = {spec.code_key, *(spec.layer_keys[f.layer, f.architecture] for f in spec.functions)}
+        return Request(spec, tuple(artefact for artefact in self.artefacts if artefact.key in keys))
 
 
 def request_of(functions: Sequence[FunctionConfig], options: Options) -> Request:

@@ -59,10 +59,16 @@ class StackSpec:
     """ARN of a policy that the function's role may never exceed, where an account demands one."""
 
     def __post_init__(self) -> None:
-        if not _PROJECT.fullmatch(self.project):
-            raise InputError(
-                f"project {self.project!r}: 3 to 24 of a-z, 0-9 and '-', begun by a letter; it begins every name on AWS"
-            )
+        check_project(self.project)
+
+
+def check_project(project: str) -> str:
+    """The same name, if it can begin the names of everything; raises InputError."""
+    if not _PROJECT.fullmatch(project):
+        raise InputError(
+            f"project {project!r}: 3 to 24 of a-z, 0-9 and '-', begun by a letter; it begins every name on AWS"
+        )
+    return project
 
 
 def function_name(project: str, function: FunctionSpec) -> str:

@@ -1,7 +1,8 @@
 """One CloudFormation stack: what is to change is planned as a change set, then executed, and waited for."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any, Final
 import uuid
 
@@ -151,7 +152,7 @@ class Stack:
             raise PlatformError(f"aws: stack {self.name} was removed meanwhile; deploy it again")
         with told(f"changing stack {self.name}"):
             self._client.execute_change_set(ChangeSetName=plan.change_set, StackName=self.name)
-        status = self._ended(stack_id, len(plan.changes))
+        status = self._ended(stack_id, _VERBS[plan.kind], len(plan.changes))
         if status not in DONE:
             self._fail(stack_id, plan, status)
         return self.outputs()
@@ -180,16 +181,16 @@ class Stack:
         stack_id, mode = str(found["StackId"]), {"DeletionMode": "FORCE_DELETE_STACK"} if force else {}
         with told(f"deleting stack {self.name}"):
             self._client.delete_stack(StackName=stack_id, **mode)
-        status = self._ended(stack_id, 0)
-        return None if status == "DELETE_COMPLETE" else f"{status}: {self._first_reason(stack_id)}"
+        status = self._ended(stack_id, "DELETE")
+        return None if status == "DELETE_COMPLETE" else f"{status}: {self._first_reason(stack_id, 'DELETE')}"
 
-    def not_deleted(self, stack_id: str) -> list[str]:
-        """Physical ids of what a deleted stack has left: kept, or given up by force."""
+    def given_up(self, stack_id: str) -> list[tuple[str, str]]:
+        """Type and physical id of what a deleted stack has left: kept, or given up by force."""
         with told(f"looking for what stack {self.name} has left"):
             pages = self._client.get_paginator("list_stack_resources").paginate(StackName=stack_id)
             summaries = [resource for page in pages for resource in page["StackResourceSummaries"]]
         kept = [r for r in summaries if r["ResourceStatus"] in ("DELETE_SKIPPED", "DELETE_FAILED")]
-        return [f"{r['ResourceType']} {r.get('PhysicalResourceId', r['LogicalResourceId'])}" for r in kept]
+        return [(r["ResourceType"], r.get("PhysicalResourceId", r["LogicalResourceId"])) for r in kept]
 
     def _change_set(self, template: TemplateText, *, create: bool) -> dict[str, Any]:
         # A stack that fails at its first deployment is of no use; events stay readable by its id.
@@ -249,7 +250,7 @@ class Stack:
                 raise
         return stacks[0] if stacks else None
 
-    def _ended(self, stack_id: str, resources: int) -> str:
+    def _ended(self, stack_id: str, verb: str, resources: int = 0) -> str:
         """Wait for the end of what CloudFormation does, telling how far it is; the status then."""
         progress = _Progress(resources, self._say)
 
@@ -258,7 +259,7 @@ class Stack:
             status = "DELETE_COMPLETE" if found is None else str(found["StackStatus"])
             if not status.endswith("_IN_PROGRESS"):
                 return status
-            progress.tell(self._events(stack_id))
+            progress.tell(self._events(stack_id, verb))
             return None
 
         status = self._patience.until(look, self._patience.stack_s)
@@ -270,7 +271,7 @@ class Stack:
         return status
 
     def _fail(self, stack_id: str, plan: Plan, status: str) -> None:
-        reason = self._first_reason(stack_id)
+        reason = self._first_reason(stack_id, _VERBS[plan.kind])
         after = "the stack is as before"
         if plan.kind == "create":
             after = "nothing of it is left"
@@ -286,25 +287,26 @@ class Stack:
         stack_id = str(found["StackId"])
         with told(f"deleting stack {self.name}"):
             self._client.delete_stack(StackName=stack_id)
-        status = self._ended(stack_id, 0)
+        status = self._ended(stack_id, "DELETE")
         return None if status == "DELETE_COMPLETE" else status
 
-    def _first_reason(self, stack_id: str) -> str:
+    def _first_reason(self, stack_id: str, verb: str) -> str:
         """The first failure of the last thing done: what came after it is its consequence."""
-        failed = [e for e in self._events(stack_id) if e["ResourceStatus"].endswith("_FAILED") and _is_cause(e)]
+        failed = [e for e in self._events(stack_id, verb) if e["ResourceStatus"].endswith("_FAILED") and _is_cause(e)]
         if not failed:
             return "CloudFormation tells no reason; see the stack's events in the console"
         first = failed[-1]
         where = f"{first['LogicalResourceId']} ({first['ResourceType']})"
         return f"{where}: {explained(first.get('ResourceStatusReason', first['ResourceStatus']))}"
 
-    def _events(self, stack_id: str) -> list[Mapping[str, Any]]:
-        """Events of the last thing that was done to the stack, newest first."""
+    def _events(self, stack_id: str, verb: str) -> Iterator[Mapping[str, Any]]:
+        """Events since the last `verb` of the stack began, newest first, read page by page as they are wanted."""
+        pages = self._client.get_paginator("describe_stack_events").paginate(StackName=stack_id)
         with told(f"reading the events of stack {self.name}"):
-            pages = self._client.get_paginator("describe_stack_events").paginate(StackName=stack_id)
-            return list(_until_begun(event for page in pages for event in page["StackEvents"]))
+            yield from _until_begun((event for page in pages for event in page["StackEvents"]), f"{verb}_IN_PROGRESS")
 
 
+_VERBS: Final = {"create": "CREATE", "update": "UPDATE"}
 _NEVER_EXECUTED: Final = frozenset({"UNAVAILABLE", "AVAILABLE", "OBSOLETE"})
 
 
@@ -314,22 +316,25 @@ class _Progress:
     def __init__(self, resources: int, say: Callable[[str], None]) -> None:
         self._resources = resources
         self._say = say
-        self._told = 0
+        self._seen: set[str] = set()
+        self._done: set[str] = set()
 
-    def tell(self, events: list[Mapping[str, Any]]) -> None:
-        done = {e["LogicalResourceId"] for e in events if e["ResourceStatus"].endswith("_COMPLETE")}
-        if len(done) > self._told:
-            self._told = len(done)
+    def tell(self, events: Iterator[Mapping[str, Any]]) -> None:
+        """Look at the events that are new; older ones are not even read."""
+        before = len(self._done)
+        new = list(takewhile(lambda event: event["EventId"] not in self._seen, events))
+        self._seen.update(event["EventId"] for event in new)
+        self._done.update(e["LogicalResourceId"] for e in new if e["ResourceStatus"].endswith("_COMPLETE"))
+        if len(self._done) > before:
             of = f" of {self._resources}" if self._resources else ""
-            self._say(f"  {self._told}{of} resources done")
+            self._say(f"  {len(self._done)}{of} resources done")
 
 
-def _until_begun(events: Iterator[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
-    """Newest first, up to the one with which somebody began what the stack does or did last."""
+def _until_begun(events: Iterator[Mapping[str, Any]], begun: str) -> Iterator[Mapping[str, Any]]:
+    """Newest first, up to the one with which it began; a creation that failed may have ended in a deletion since."""
     for event in events:
         yield event
-        is_stack = event["ResourceType"] == "AWS::CloudFormation::Stack"
-        if is_stack and event.get("ResourceStatusReason", "") == "User Initiated":
+        if event["ResourceType"] == "AWS::CloudFormation::Stack" and event["ResourceStatus"] == begun:
             return
 
 
@@ -341,8 +346,3 @@ def _is_cause(event: Mapping[str, Any]) -> bool:
 
 def _is_unchanged(reason: str) -> bool:
     return any(words in reason for words in _UNCHANGED)
-
-
-def with_url(template: TemplateText, url: str) -> TemplateText:
-    """The same template, read from where it lies."""
-    return replace(template, url=url)

@@ -68,7 +68,8 @@ UNUSED = {
     "managed policies": "iam:AttachRolePolicy iam:DetachRolePolicy iam:UpdateRoleDescription",
     "settings of buckets that we leave alone": (
         "s3:*Accelerate* s3:*Analytics* s3:*Abac s3:*Acl s3:*C[Oo][Rr][Ss] s3:*Inventory* s3:*Journal* s3:*Metrics* "
-        "s3:*Metadata* s3:*Replication* s3:*Website s3:*Logging s3:*ObjectLock* s3:*IntelligentTiering*"
+        "s3:*Metadata* s3:*Replication* s3:*Website s3:*Logging s3:*ObjectLock* s3:*IntelligentTiering* "
+        "s3:PutBucketVersioning"
     ),
     "not actions of IAM": "s3:DeleteBucketEncryption s3:DeleteBucketLifecycle",
 }
@@ -188,6 +189,13 @@ def test_role_is_passed_to_lambda_alone() -> None:
     assert statement["Action"] == ["iam:PassRole"]
     assert statement["Resource"] == "arn:aws:iam::*:role/serverless-mlperf-*"
     assert statement["Condition"] == {"StringEquals": {"iam:PassedToService": "lambda.amazonaws.com"}}
+
+
+def test_objects_are_of_the_callers_account() -> None:
+    """Packages, models and results never go to a bucket of the name that another account has taken."""
+    (statement,) = [s for s in statements(deploy_policy()) if "s3:PutObject" in s["Action"]]
+    assert statement["Condition"] == {"StringEquals": {"aws:ResourceAccount": "${aws:PrincipalAccount}"}}
+    assert "s3:GetObject" in statement["Action"]
 
 
 def test_policy_is_of_any_project_and_partition() -> None:

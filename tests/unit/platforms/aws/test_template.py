@@ -52,11 +52,13 @@ def references(value: Any) -> set[str]:
 
 
 def test_rendering_twice_gives_the_same_bytes() -> None:
-    """Of two values that are equal, also when their tables were filled in another order."""
+    """Of two values that are equal, also when their functions and tables come in another order."""
     spec = whole()
     shuffled = replace(
         spec,
-        functions=tuple(replace(f, environment=dict(reversed(list(f.environment.items())))) for f in spec.functions),
+        functions=tuple(
+            replace(f, environment=dict(reversed(list(f.environment.items())))) for f in reversed(spec.functions)
+        ),
         layer_keys=dict(reversed(list(spec.layer_keys.items()))),
     )
     assert body(spec) == body(whole()) == body(shuffled)

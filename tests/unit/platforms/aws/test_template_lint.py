@@ -1,6 +1,7 @@
 """The template against AWS's own descriptions of its resources, region by region."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 import json
 from typing import Any
 
@@ -69,8 +70,11 @@ def test_cfn_lint_finds_nothing_in_three_regions(variant: str) -> None:
 
 @pytest.mark.parametrize("variant", sorted(set(VARIANTS) - {"default", "all that goes together"}))
 def test_cfn_lint_finds_nothing_in_a_variant(variant: str) -> None:
-    """The same of each option alone."""
-    assert findings(body(VARIANTS[variant]()), REGIONS[0]) == []
+    """The same of each option alone, for a few of the cells, of every engine and architecture."""
+    spec = VARIANTS[variant]()
+    few = replace(spec, functions=spec.functions[::11])
+    assert {f.layer for f in few.functions} == {"openvino", "opencv"}
+    assert findings(body(few), REGIONS[0]) == []
 
 
 def test_cfn_lint_is_listened_to() -> None:

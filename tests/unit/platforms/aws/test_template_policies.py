@@ -35,7 +35,7 @@ ROLE = {
 def granted(document: Template) -> Iterator[tuple[str, str]]:
     """Every pair of action and resource of a policy; an ARN of the template as `LogicalId.Arn`."""
     for statement in document["Statement"]:
-        assert set(statement) == {"Sid", "Effect", "Action", "Resource"}, "no NotAction, NotResource or Condition"
+        assert set(statement) - {"Condition"} == {"Sid", "Effect", "Action", "Resource"}, "no NotAction or NotResource"
         assert statement["Effect"] == "Allow"
         for action in statement["Action"]:
             yield from ((action, _text(resource)) for resource in statement["Resource"])
@@ -147,6 +147,14 @@ def test_role_is_the_same_whatever_is_switched_on(variant: str) -> None:
     assert found == ROLE
     assert set(role(template)) - {"PermissionsBoundary"} == {"AssumeRolePolicyDocument", "Policies", "Tags"}
     assert not [pair for pair in rights(template) if "*" in pair[0] or pair[1] == "*"]
+
+
+def test_objects_are_of_our_own_account() -> None:
+    """A bucket of the name that another account has taken meanwhile is neither read nor written."""
+    (policy,) = role(render(single()))["Policies"]
+    conditions = {s["Sid"]: s.get("Condition") for s in policy["PolicyDocument"]["Statement"]}
+    ours = {"StringEquals": {"aws:ResourceAccount": OURS}}
+    assert conditions == {"Read": ours, "Write": ours, "Remove": ours, "Log": None, "GiveUp": None}
 
 
 def test_only_lambda_takes_the_role() -> None:

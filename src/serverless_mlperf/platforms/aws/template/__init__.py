@@ -1,6 +1,6 @@
 """The stack's CloudFormation template, rendered from a value: no parameters, no clock, no network.
 
-`render` gives the document, `body` its text, `outputs` the names under which a deployed stack tells what a run needs.
+`render` gives the document, `body` its text; the `..._output` name what a deployed stack tells of each function.
 """
 
 from serverless_mlperf.platforms.aws.template.document import body, render

@@ -1,18 +1,20 @@
 """The whole template: resources in a fixed order, and the outputs that a run needs."""
 
+from dataclasses import replace
 import json
-from typing import Any, Final
+from typing import Any
 
 from serverless_mlperf.platforms.aws.spec import StackSpec
 from serverless_mlperf.platforms.aws.template import functions, logical_ids, policies, storage
 from serverless_mlperf.platforms.aws.template.values import arn_of, attribute
 
-INLINE_BYTES: Final = 51_200
-"""A longer body must lie in a bucket and be named by TemplateURL (AWS: cloudformation-limits)."""
-
 
 def render(spec: StackSpec) -> dict[str, Any]:
-    """The template of a stack: a pure function of the value, which validation.py should have accepted."""
+    """The template of a stack: a pure function of the value, which validation.py should have accepted.
+
+    In what order the value has its functions makes no difference: the same experiment is no change.
+    """
+    spec = replace(spec, functions=tuple(sorted(spec.functions, key=lambda function: function.cell_name)))
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Description": f"{spec.project}: MLPerf inference on AWS Lambda, a function per cell",

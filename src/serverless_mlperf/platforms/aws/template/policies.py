@@ -92,9 +92,9 @@ def _trust() -> dict[str, Any]:
 
 def _statements(spec: StackSpec) -> list[dict[str, Any]]:
     return [
-        _allow("Read", ["s3:GetObject"], _objects(spec, READ)),
-        _allow("Write", ["s3:PutObject"], _objects(spec, WRITTEN)),
-        _allow("Remove", ["s3:DeleteObject"], _objects(spec, REMOVED)),
+        _objects("Read", "s3:GetObject", spec, READ),
+        _objects("Write", "s3:PutObject", spec, WRITTEN),
+        _objects("Remove", "s3:DeleteObject", spec, REMOVED),
         _allow(
             "Log",
             ["logs:CreateLogStream", "logs:PutLogEvents"],
@@ -109,8 +109,10 @@ def _allow(sid: str, actions: list[str], resources: list[Any]) -> dict[str, Any]
     return {"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resources}
 
 
-def _objects(spec: StackSpec, prefixes: tuple[str, ...]) -> list[dict[str, str]]:
-    return [bucket_arn(spec, f"/{prefix}*") for prefix in prefixes]
+def _objects(sid: str, action: str, spec: StackSpec, prefixes: tuple[str, ...]) -> dict[str, Any]:
+    """Of our own account's bucket alone: once ours is gone, anybody may take its name."""
+    statement = _allow(sid, [action], [bucket_arn(spec, f"/{prefix}*") for prefix in prefixes])
+    return {**statement, "Condition": {"StringEquals": {"aws:ResourceAccount": ACCOUNT}}}
 
 
 def _document(*statements: dict[str, Any]) -> dict[str, Any]:
