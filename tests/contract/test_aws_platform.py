@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 import json
 from pathlib import Path
+from threading import Event
 import time
 from typing import Any
 from unittest.mock import patch
@@ -26,7 +27,6 @@ from serverless_mlperf.transports.sigv4 import Identity
 
 CELLS = ("classification-ie-ir-768", "classification-ie-ir-7680")
 BUCKET = "serverless-mlperf-123456789012-us-east-1"
-TARGETS = [f"function:serverless-mlperf-{cell}:2" for cell in CELLS]
 REPORT = "REPORT RequestId: {}\tDuration: 12.34 ms\tBilled Duration: 13 ms\tMemory Size: 768 MB\tMax Memory Used: 80 MB"
 FAST = Patience(pause_s=0.01)
 
@@ -146,7 +146,7 @@ def test_objects_are_sent_once(opened: Open, tmp_path: Path, double: AwsDouble) 
 
 
 def test_queue_is_empty_before_a_run(opened: Open, functions: list[FunctionConfig], double: AwsDouble) -> None:
-    """What another run has left, S3's test event included, is gone when a function is deployed, and when it is retired."""
+    """What another run has left, S3's test event too, is gone when a function is deployed, and when it is retired."""
     queues = double.api("sqs")
     with opened() as platform:
         target = platform.deploy(functions[0])
@@ -159,11 +159,8 @@ def test_queue_is_empty_before_a_run(opened: Open, functions: list[FunctionConfi
 
 def write_report(double: AwsDouble, version: str, request_id: str) -> None:
     """As Lambda writes it."""
-    logs, group, stream = (
-        double.api("logs"),
-        f"/aws/lambda/serverless-mlperf-{CELLS[0]}",
-        f"2026/[{version}]{request_id}",
-    )
+    logs, group = double.api("logs"), f"/aws/lambda/serverless-mlperf-{CELLS[0]}"
+    stream = f"2026/01/01/[{version}]{request_id}"
     logs.create_log_stream(logGroupName=group, logStreamName=stream)
     events = [
         {"timestamp": time.time_ns() // 1_000_000, "message": text}
@@ -185,22 +182,21 @@ def test_reports_are_of_the_version_that_is_measured(
     assert usage.unreported == ()
 
 
-def test_reports_are_waited_for_and_never_guessed(
-    opened: Open, functions: list[FunctionConfig], double: AwsDouble
-) -> None:
+def test_reports_are_waited_for_and_never_guessed(aws: Aws, functions: list[FunctionConfig], double: AwsDouble) -> None:
     """One that comes late is waited for; one that does not come by the deadline is named."""
     looks: list[float] = []
+    due = Event()
 
     def rest(seconds: float) -> None:
-        looks.append(seconds)
-        if len(looks) == 3:
-            write_report(double, "2", "late")
+        if due.is_set():
+            looks.append(seconds)
+            if len(looks) == 3:
+                write_report(double, "2", "late")
 
-    clock = iter(float(each) for each in range(10_000))
-    with opened() as platform:
+    patience = Patience(pause_s=0.01, log_s=1.0, rest=rest)
+    with AwsPlatform(aws, Options(), functions, lambda _: None, patience=patience) as platform:
         target = platform.deploy(functions[0])
-        waiting = replace(FAST, clock_s=lambda: next(clock), rest=rest)
-        platform._logs._patience = waiting  # the only clock that may run fast: the stack is there
+        due.set()
         found, usage = platform.observe(target, 0, 0, ["late"])
         assert ([r.request_id for r in found], usage.unreported, len(looks)) == (["late"], (), 3)
         found, usage = platform.observe(target, 0, 0, ["late", "never", "nor this"])

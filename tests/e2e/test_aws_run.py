@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import json
 import os
 from pathlib import Path
+from statistics import median
 import subprocess
 import sys
 from typing import Any
@@ -12,10 +13,9 @@ from typing import Any
 import pytest
 
 from aws_double import AwsDouble, running
-from aws_double.execution import Executor, executing
+from aws_double.execution import Executor, Run, executing
 
 CELL = "classification-ie-ir-3008"
-OTHER = "classification-ie-ir-1769"
 FUNCTION = f"serverless-mlperf-{CELL}"
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 KEYS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "hush-testing", "AWS_SESSION_TOKEN": "token-testing"}
@@ -33,7 +33,8 @@ class Measured:
     transport: str
     printed: str
     folder: Path
-    executor: Executor
+    runs: tuple[Run, ...]
+    """What was executed for it."""
 
     @property
     def run(self) -> Path:
@@ -79,9 +80,10 @@ def measured(
     output = tmp_path_factory.mktemp(request.param)
     executor.runs.clear()
     done = experiment(double, output, "--transport", request.param)
+    assert executor.failures == []
     assert done.returncode == 0, done.stdout + done.stderr
     (folder,) = output.glob("2*")
-    return Measured(request.param, done.stdout, folder, executor)
+    return Measured(request.param, done.stdout, folder, tuple(executor.runs))
 
 
 def test_cell_is_measured(measured: Measured) -> None:
@@ -90,3 +92,45 @@ def test_cell_is_measured(measured: Measured) -> None:
     assert (driver["ok"], driver["errors"], driver["timeouts"], driver["duplicates"]) == (50, 0, 0, 0)
     assert (driver["transport_name"], driver["loadgen_validity"]) == (measured.transport, "VALID")
     assert "VALID" in measured.printed
+
+
+def test_every_query_has_its_bill(measured: Measured) -> None:
+    """Reports come with the log tail of a call, or from CloudWatch Logs; none is missing, and the price is no model."""
+    records = measured.records
+    assert len(records) == 50
+    assert all(record["billed_ms"] > 0 and record["max_memory_mib"] > 0 for record in records)
+    assert measured.read("observation.json")["usage"]["unreported"] == []
+    cost = measured.read("summary.json")["cost"]
+    assert (cost["modelled"], cost["region"], cost["architecture"]) == (False, "us-east-1", "x86_64")
+
+
+def test_environments_were_cold_and_are_counted(measured: Measured) -> None:
+    """A new version has no warm environment: the warm-up starts cold, the measured window has no cold start."""
+    warmup = [json.loads(line) for line in (measured.run / "cold_starts.jsonl").read_text().splitlines()]
+    assert [record["cold"] for record in warmup] == [True]
+    # The init phase is billed; one beyond ten seconds, on a busy host, is repeated in the invocation.
+    assert warmup[0]["billed_ms"] > median(record["billed_ms"] for record in measured.records)
+    assert measured.read("driver.json")["cold"] == 0
+
+
+def test_only_the_measured_version_ran(measured: Measured) -> None:
+    """Every execution is of one version, published for this experiment, and of one query."""
+    runs = measured.runs
+    assert {run.function for run in runs} == {FUNCTION}
+    assert {run.version for run in runs} == {{"s3": "2", "invoke": "3"}[measured.transport]}
+    assert len(runs) == 50 + measured.read("driver.json")["warmup_queries"]
+
+
+def test_nothing_secret_is_kept(measured: Measured) -> None:
+    """Neither keys nor the account are in the results or in what was printed."""
+    texts = [path.read_bytes() for path in measured.folder.rglob("*") if path.is_file()]
+    for secret in (b"hush-testing", b"token-testing", b"123456789012"):
+        assert not [text for text in texts if secret in text]
+        assert secret.decode() not in measured.printed
+
+
+def test_stack_is_made_once(measured: Measured) -> None:
+    """The first experiment makes it, the second finds nothing to change."""
+    first = measured.transport == "s3"
+    assert ("stack serverless-mlperf: create" in measured.printed) == first
+    assert ("stack serverless-mlperf: nothing changes" in measured.printed) != first

@@ -113,3 +113,10 @@ def test_bounds_follow_the_transport(tmp_path: Path) -> None:
     assert (spec.sends_at_once, spec.warmup_at_once) == (7, 4)
     spec = replace(spec, transport="invoke")
     assert (spec.sends_at_once, spec.warmup_at_once) == (2, 2)
+
+
+def test_warm_up_is_no_burst_where_events_are_throttled(tmp_path: Path) -> None:
+    """A backlog that the platform would send back is not made."""
+    spec = fake_spec(tmp_path)
+    throttled = replace(spec, target=replace(spec.target, absorbs_bursts=False))
+    assert (spec.warmup_at_once, throttled.warmup_at_once) == (4, 2)

@@ -186,3 +186,31 @@ def test_tables_fit_a_terminal_of_80_columns() -> None:
     assert max(len(line) for line in text.getvalue().splitlines()) <= 80
     assert "99999.9" in text.getvalue()
     assert "…" not in text.getvalue()
+
+
+def test_architectures_stand_side_by_side(tmp_path: Path) -> None:
+    """A run on arm64 is another cell in table, results.csv and figures; x86_64 is not named but in the column."""
+    both = [RESULT, replace(RESULT, architecture="arm64")]
+    out = io.StringIO()
+    print_table(both, Console(file=out, width=200))
+    write_results(tmp_path / "results.csv", both)
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "results.csv").read_text())))
+    bars = read_bars(tmp_path / "results.csv")
+    assert [row["architecture"] for row in rows] == ["x86_64", "arm64"]
+    assert [bar.size for bar in bars] == [(768, ""), (768, " arm64")]
+    assert "768 arm64" in out.getvalue()
+    assert "runs (mean" not in out.getvalue()
+    assert "memory 768 arm64" in block(both[1])
+    assert draw_figures(tmp_path / "results.csv", tmp_path / "figures")
+
+
+def test_result_of_before_is_of_x86_64() -> None:
+    """A summary that names no architecture is read as what there was then."""
+    old = {name: value for name, value in RESULT.to_dict().items() if name not in ("architecture", "unreported")}
+    assert CellResult.from_dict(old) == RESULT
+
+
+def test_missing_reports_are_counted() -> None:
+    """The block says how many invocations the platform did not report."""
+    assert "2 invocations without a REPORT line" in block(replace(RESULT, unreported=2))
+    assert "without a REPORT line" not in block(RESULT)
