@@ -136,6 +136,8 @@ def _agreed(deployment: "Deployment", found: "Plan", *, plan_only: bool, yes: bo
 
 
 def _act(deployment: "Deployment", found: "Plan", count: int) -> None:
+    from serverless_mlperf.platforms.aws.redaction import redacted
+
     try:
         outputs = deployment.act(found)
     except KeyboardInterrupt:
@@ -144,7 +146,7 @@ def _act(deployment: "Deployment", found: "Plan", count: int) -> None:
             err=True,
         )
         raise
-    typer.echo(f"deployed: {count} functions, bucket {outputs['BucketName']}")
+    typer.echo(f"deployed: {count} functions, bucket {redacted(outputs['BucketName'])}")
     typer.echo("remove it all with `serverless-mlperf destroy --platform aws`")
 
 

@@ -34,7 +34,7 @@ class Artefacts:
 
     def ensure(self) -> None:
         """Make the bucket if it is not there, and see to it that it is closed, encrypted, tagged and TLS only."""
-        with told(f"making bucket {self.name}"):
+        with told(f"making bucket {self._bucket.shown}"):
             if not self._bucket.is_there():
                 self._client.create_bucket(Bucket=self.name, **self._location())
             self._close()

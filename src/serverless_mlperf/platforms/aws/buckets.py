@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError
 
 from serverless_mlperf.errors import InputError, PlatformError
 from serverless_mlperf.platforms.aws.failures import code_of, is_missing, told
+from serverless_mlperf.platforms.aws.redaction import redacted
 from serverless_mlperf.platforms.aws.session import Aws
 from serverless_mlperf.platforms.aws.spec import TAG
 
@@ -31,12 +32,14 @@ class Bucket:
 
     def __init__(self, aws: Aws, name: str) -> None:
         self.name = name
+        self.shown = redacted(name)
+        """For lines that somebody may publish: without the account."""
         self._client = aws.client("s3")
         self.owned: Mapping[str, str] = {"Bucket": name, "ExpectedBucketOwner": aws.account}
 
     def is_there(self) -> bool:
         """Whether the bucket is there; raises InputError when it is somebody else's."""
-        with told(f"looking at bucket {self.name}"):
+        with told(f"looking at bucket {self.shown}"):
             try:
                 self._client.head_bucket(**self.owned)
             except ClientError as error:
@@ -44,7 +47,7 @@ class Bucket:
                     return False
                 if code_of(error) == "403":  # HEAD tells no more
                     raise InputError(
-                        f"aws: bucket {self.name} belongs to another account, or s3:ListBucket on it is denied; "
+                        f"aws: bucket {self.shown} belongs to another account, or s3:ListBucket on it is denied; "
                         "choose another --project, or allow it"
                     ) from error
                 raise
@@ -52,17 +55,17 @@ class Bucket:
 
     def silence(self) -> None:
         """Tell nobody of new objects any more."""
-        with told(f"taking the triggers off bucket {self.name}"):
+        with told(f"taking the triggers off bucket {self.shown}"):
             self._client.put_bucket_notification_configuration(**self.owned, NotificationConfiguration={})
 
     def has_any(self, prefix: str) -> bool:
         """Whether there is an object below a prefix."""
-        with told(f"looking into bucket {self.name}"):
+        with told(f"looking into bucket {self.shown}"):
             return bool(self._client.list_objects_v2(**self.owned, Prefix=prefix, MaxKeys=1).get("Contents"))
 
     def size(self, pages: int = 10) -> Size:
         """Count what is there, of at most so many pages of a listing, each of which is paid for as a PUT."""
-        with told(f"looking into bucket {self.name}"):
+        with told(f"looking into bucket {self.shown}"):
             listed = self._client.get_paginator("list_objects_v2").paginate(**self.owned)
             looked_at = list(islice(listed, pages))
         sizes = [found["Size"] for page in looked_at for found in page.get("Contents", [])]
@@ -70,7 +73,7 @@ class Bucket:
 
     def is_tagged(self, project: str) -> bool:
         """Whether it bears our tag."""
-        with told(f"reading the tags of bucket {self.name}"):
+        with told(f"reading the tags of bucket {self.shown}"):
             try:
                 tags = self._client.get_bucket_tagging(**self.owned)["TagSet"]
             except ClientError as error:
@@ -82,7 +85,7 @@ class Bucket:
     def empty(self) -> int:
         """Remove every object with all its versions, and every unfinished upload; how many objects there were."""
         removed = 0
-        with told(f"emptying bucket {self.name}"):
+        with told(f"emptying bucket {self.shown}"):
             for page in self._client.get_paginator("list_object_versions").paginate(**self.owned):
                 found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
                 removed += self._remove([{"Key": each["Key"], "VersionId": each["VersionId"]} for each in found])
@@ -92,7 +95,7 @@ class Bucket:
 
     def delete(self) -> None:
         """Remove the empty bucket."""
-        with told(f"deleting bucket {self.name}"):
+        with told(f"deleting bucket {self.shown}"):
             self._client.delete_bucket(**self.owned)
 
     def _remove(self, objects: list[dict[str, str]]) -> int:
@@ -102,7 +105,7 @@ class Bucket:
             if refused:
                 first = refused[0]
                 raise PlatformError(
-                    f"aws: emptying bucket {self.name}: {len(refused)} objects cannot be deleted, "
+                    f"aws: emptying bucket {self.shown}: {len(refused)} objects cannot be deleted, "
                     f"the first is {first['Key']}: {first['Code']}"
                 )
         return len(objects)
@@ -118,10 +121,10 @@ def remove_bucket(bucket: Bucket, project: str, say: Callable[[str], None]) -> b
         return False
     if not bucket.is_tagged(project) and bucket.size(1).objects:
         raise PlatformError(
-            f"aws: bucket {bucket.name} has no tag {TAG}={project}, so its objects may be somebody's; "
+            f"aws: bucket {bucket.shown} has no tag {TAG}={project}, so its objects may be somebody's; "
             "tag it or delete it yourself"
         )
     count = bucket.empty()
     bucket.delete()
-    say(f"bucket {bucket.name}: removed, with {count} objects")
+    say(f"bucket {bucket.shown}: removed, with {count} objects")
     return True

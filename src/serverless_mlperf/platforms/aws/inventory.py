@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError
 from serverless_mlperf.platforms.aws.buckets import Bucket, Size
 from serverless_mlperf.platforms.aws.estimate import idle_lines
 from serverless_mlperf.platforms.aws.failures import is_missing, told
+from serverless_mlperf.platforms.aws.redaction import redacted
 from serverless_mlperf.platforms.aws.session import Aws
 from serverless_mlperf.platforms.aws.spec import ALIAS, artefacts_bucket, bucket_name
 from serverless_mlperf.platforms.aws.stack import Stack
@@ -64,7 +65,7 @@ class Inventory:
         )
         for name, size in self.buckets.items():
             more = "" if size.whole else " or more"
-            yield f"  bucket {name}: {size.objects} objects{more}, {size.size_bytes / _MIB:.1f} MiB{more}"
+            yield f"  bucket {redacted(name)}: {size.objects} objects{more}, {size.size_bytes / _MIB:.1f} MiB{more}"
         yield from idle_lines(self.region, self._priced(), self._stored(), self.log_bytes)
 
     def _priced(self) -> list[StackFunction]:

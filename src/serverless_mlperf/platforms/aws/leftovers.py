@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError
 from serverless_mlperf.errors import PlatformError
 from serverless_mlperf.packages.contents import LAYERS
 from serverless_mlperf.platforms.aws.failures import is_missing, told
+from serverless_mlperf.platforms.aws.redaction import redacted
 from serverless_mlperf.platforms.aws.session import Aws
 from serverless_mlperf.platforms.aws.spec import TAG, Architecture, layer_name
 
@@ -42,7 +43,7 @@ class Stray:
     name: str
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.name}"
+        return redacted(f"{self.kind} {self.name}")
 
 
 class Leftovers:

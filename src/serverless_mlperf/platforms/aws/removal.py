@@ -63,7 +63,7 @@ class Remover:
             self._attempt("waiting for what is in flight", self._wait_for_flight)
             self._attempt(f"removing stack {self._project}", self._remove_stack)
         for bucket in (self._data, self._artefacts):
-            self._attempt(f"removing bucket {bucket.name}", partial(self._remove_bucket, bucket))
+            self._attempt(f"removing bucket {bucket.shown}", partial(self._remove_bucket, bucket))
         self._attempt("looking for what is left", self._sweep)
         return Removal(self._found, tuple(dict.fromkeys(self._left)))
 

@@ -251,7 +251,10 @@ class Stack:
         return stacks[0] if stacks else None
 
     def _ended(self, stack_id: str, verb: str, resources: int = 0) -> str:
-        """Wait for the end of what CloudFormation does, telling how far it is; the status then."""
+        """Wait for the end of what CloudFormation does, telling how far it is; the status then.
+
+        CloudFormation changes the status before it answers the request that begins it: an old one is never seen here.
+        """
         progress = _Progress(resources, self._say)
 
         def look() -> str | None:

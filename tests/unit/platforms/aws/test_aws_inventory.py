@@ -29,7 +29,7 @@ def test_what_stands_is_listed(aws: Aws, double: AwsDouble, tmp_path: Path) -> N
     )
     (queues,) = [line for line in lines if line.startswith("  3 queues, ")]
     assert f"{PROJECT}-classification-ie-ir-1536: 2 messages" in queues  # S3 tells of being set up, and of the object
-    assert f"  bucket {BUCKET}: 1 objects, 1.0 MiB" in lines
+    assert f"  bucket {PROJECT}-<account>-us-east-1: 1 objects, 1.0 MiB" in lines
     (price,) = [line for line in lines if line.startswith("estimated price, idle: ")]
     ready = (2 * 1536 + 2 * 768) / 1024 * 3600 * 4.1667e-6  # USD an hour at us-east-1's list price
     assert abs(float(price.split()[3]) - ready) < 0.0002
