@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from serverless_mlperf.pricing.cost import LOG_BYTES
 from serverless_mlperf.records import read_records
 from serverless_mlperf.spending import LEDGER, Ledger
 from serverless_mlperf.store import ResultsFolder
@@ -80,17 +81,25 @@ def _warmed(folder: ResultsFolder) -> int:
     return len(list(read_records(counted.folder / "warmup.jsonl")))
 
 
-@pytest.mark.parametrize("usd", [0.000125])
-def test_money_is_counted_by_what_is_billed(tmp_path: Path, usd: float) -> None:
-    """Invocations bring what they are billed for: they stop when the money is gone, at list prices, called modelled."""
-    done = run(*SMALL, "--transport", "invoke", "--queries", "200", "--max-usd", f"{usd:f}", "--output", str(tmp_path))
+def test_money_is_counted_by_what_is_billed(tmp_path: Path) -> None:
+    """Invocations bring what they are billed for: they stop when the next one may not fit any more.
+
+    A query costs 2e-7 for its request, its logs, and 1769 / 1024 GB x 1.66667e-5 a second: of 400 not even the least
+    leaves much of 0.000225 USD, and they take more. Only the last one could cost more than was taken for granted.
+    """
+    usd = 0.000225
+    done = run(*SMALL, "--transport", "invoke", "--queries", "400", "--max-usd", f"{usd:f}", "--output", str(tmp_path))
     folder = stopped(done, tmp_path)
     spent = Ledger(folder.path / LEDGER).total()
     (tried,) = folder.tries(CELL)
     records = [*read_records(tried.folder / "records.jsonl"), *read_records(tried.folder / "warmup.jsonl")]
-    assert 53 < len(records) == spent.queries < 203
-    assert all(record.billed_ms is not None for record in records)
-    assert 0.8 * usd < spent.usd <= usd
+    assert 0 < len(records) == spent.queries < 403
+    billed_ms = [record.billed_ms for record in records if record.billed_ms is not None]
+    assert len(billed_ms) == len(records)
+    fixed_usd = 2e-7 + LOG_BYTES * 0.5e-9
+    by_hand = len(records) * fixed_usd + sum(billed_ms) / 1000 * 1769 / 1024 * 1.66667e-5
+    assert spent.usd == pytest.approx(by_hand)
+    assert spent.usd <= usd + max(billed_ms) / 1000 * 1769 / 1024 * 1.66667e-5
     assert reasons(folder)["budget"].startswith(f"--max-usd {usd:g}: 0.00")
 
 
