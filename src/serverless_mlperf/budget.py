@@ -104,7 +104,7 @@ class Budget:
         if self.queries is not None and spent.queries + asked.queries > self.queries:
             return f"--max-queries {self.queries}: {spent.queries} sent, {asked.queries} more asked"
         if self.usd is not None and spent.usd + asked.usd > self.usd:
-            return f"--max-usd {self.usd:g}: {spent.usd:.8f} USD spent, {asked.usd:.8f} USD more asked"
+            return f"--max-usd {self.usd:g}: {spent.usd:.8f} USD spent at list prices, {asked.usd:.8f} USD more asked"
         if self.minutes is not None and not self._in_time(spent, asked):
             asked_minutes = asked.seconds / MINUTE_S
             return (

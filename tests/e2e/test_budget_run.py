@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+import re
 import subprocess
 import sys
 from typing import Any
@@ -79,6 +80,22 @@ def _warmed(folder: ResultsFolder) -> int:
     counted = folder.counted_try(CELL, 1)
     assert counted is not None
     return len(list(read_records(counted.folder / "warmup.jsonl")))
+
+
+def test_a_run_that_cannot_be_paid_is_not_begun(tmp_path: Path) -> None:
+    """Of two cells the first takes at least 54 of 106 queries: the second needs 53, and has no try; both are told."""
+    done = run(*SMALL, "--memory", "3008", "--quick", "--max-queries", "106", "--output", str(tmp_path))
+    assert done.returncode == 1, done.stdout + done.stderr
+    (path,) = tmp_path.iterdir()
+    folder = ResultsFolder.open(path)
+    assert [len(folder.tries(cell)) for cell in folder.cells] == [1, 0]
+    assert [result.files for result in folder.results()] == [50]
+    (told,) = [line for line in done.stdout.splitlines() if line.startswith("not measured: ")]
+    assert re.fullmatch(
+        r"not measured: classification-ie-ir-3008: stopped by the budget: --max-queries 106: 5\d sent, 53 more asked "
+        r"for classification-ie-ir-3008, a run \(estimated\); raise it and go on with run --resume",
+        told,
+    )
 
 
 def test_money_is_counted_by_what_is_billed(tmp_path: Path) -> None:

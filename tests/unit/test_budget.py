@@ -41,7 +41,7 @@ def test_a_refusal_names_the_option_and_the_numbers() -> None:
     spent, asked = Spending(7, 0.001, 90), Spending(4, 0.0005, 31)
     assert Budget(queries=10).refusal(spent, asked) == "--max-queries 10: 7 sent, 4 more asked"
     assert Budget(usd=0.0012).refusal(spent, asked) == (
-        "--max-usd 0.0012: 0.00100000 USD spent, 0.00050000 USD more asked"
+        "--max-usd 0.0012: 0.00100000 USD spent at list prices, 0.00050000 USD more asked"
     )
     assert Budget(minutes=2).refusal(spent, asked) == "--max-minutes 2: 1.50 taken, 0.52 more asked"
 

@@ -109,7 +109,7 @@ def test_what_a_resumed_experiment_lacks_is_counted_alone() -> None:
     ("bound", "said"),
     [
         ({"max_queries": 105}, "--max-queries 105: 0 sent, 106 more asked at least (modelled)"),
-        ({"max_usd": 1e-6}, "--max-usd 1e-06: 0.00000000 USD spent, "),
+        ({"max_usd": 1e-6}, "--max-usd 1e-06: 0.00000000 USD spent at list prices, "),
         ({"max_minutes": 0.001}, "--max-minutes 0.001: 0.00 taken, "),
     ],
 )

@@ -56,7 +56,7 @@ def test_queries_cost_the_most_until_the_platform_has_spoken() -> None:
     meter.note(answer("b", 30))
     meter.note(answer("b", 30))  # a second result of one query changes nothing
     assert [meter.admit(str(n)) for n in range(5)] == [True, True, True, False, False]
-    assert meter.refused == "--max-usd 2.05e-05: 0.00001600 USD spent, 0.00000500 USD more asked"
+    assert meter.refused == "--max-usd 2.05e-05: 0.00001600 USD spent at list prices, 0.00000500 USD more asked"
 
 
 def test_a_platform_that_says_nothing_costs_the_most() -> None:
