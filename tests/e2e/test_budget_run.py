@@ -82,6 +82,16 @@ def _warmed(folder: ResultsFolder) -> int:
     return len(list(read_records(counted.folder / "warmup.jsonl")))
 
 
+def test_an_accuracy_run_that_is_stopped_is_kept(tmp_path: Path) -> None:
+    """LoadGen has no log of it: what was answered is scored from the outputs, and held against no target."""
+    done = run(*SMALL, "--mode", "accuracy", "--max-queries", "9", "--output", str(tmp_path))
+    folder = stopped(done, tmp_path)
+    (result,) = folder.results()
+    assert (result.mode, result.accuracy_source, result.accuracy_ratio) == ("accuracy", "outputs", None)
+    assert result.accuracy_samples < 6
+    assert set(reasons(folder)) == {"budget", "accuracy_unknown"}
+
+
 def test_a_run_that_cannot_be_paid_is_not_begun(tmp_path: Path) -> None:
     """Of two cells the first takes at least 54 of 106 queries: the second needs 53, and has no try; both are told."""
     done = run(*SMALL, "--memory", "3008", "--quick", "--max-queries", "106", "--output", str(tmp_path))

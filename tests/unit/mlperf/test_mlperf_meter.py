@@ -86,7 +86,7 @@ def test_an_allowance_travels_with_the_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("scenario", ["SingleStream", "MultiStream", "Server", "Offline"])
 def test_a_run_ends_at_its_bound_whatever_the_scenario(tmp_path: Path, scenario: Scenario) -> None:
-    """Exactly so many queries are sent; all of them end, are recorded, and the run is INVALID for that reason alone."""
+    """Exactly so many queries are sent; all of them end, are recorded, and the run is INVALID for that."""
     bound = 40
     spec = fake_spec(tmp_path, scenario=scenario, target_qps=200.0, allowance=allowance(queries=bound), query_count=100)
     result = run_process(spec, lambda _: None)
@@ -94,8 +94,9 @@ def test_a_run_ends_at_its_bound_whatever_the_scenario(tmp_path: Path, scenario:
     assert result.sent == bound
     assert (result.warmup_queries + len(records), result.ok) == (bound, len(records))
     assert result.unfinished == result.issued - len(records) > 0
-    assert [reason.code for reason in verdict(result).reasons] == ["budget"]
-    (reason,) = verdict(result).reasons
+    # A busy host may have been too slow beside.
+    (reason,) = [each for each in verdict(result).reasons if not each.transient]
+    assert reason.code == "budget"
     assert reason.evidence == (
         f"--max-queries 40: 40 sent, 1 more asked; {result.unfinished} of {result.issued} queries were not sent"
     )
