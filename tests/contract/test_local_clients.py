@@ -95,6 +95,9 @@ def function(clients: dict[str, Any]) -> str:
             "QueueConfigurations": [{"QueueArn": arn, **rule("output/cell/")}],
         },
     )
+    (test,) = clients["sqs"].receive_message(QueueUrl=queue, WaitTimeSeconds=20)["Messages"]
+    assert json.loads(test["Body"])["Event"] == "s3:TestEvent"
+    clients["sqs"].delete_message(QueueUrl=queue, ReceiptHandle=test["ReceiptHandle"])
     return str(queue)
 
 

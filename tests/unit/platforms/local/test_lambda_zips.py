@@ -114,8 +114,8 @@ def test_code_and_layers_together_have_a_limit(tmp_path: Path) -> None:
                 values = {**inline(announcing(6)), "DryRun": dry}
                 assert await made.refusal("PUT", f"{FUNCTIONS}/f/code", values) == told
             other = await made.layer("c", HALF - 4)
-            values = {"Layers": [layers[0], other]}
-            assert await made.refusal("PUT", f"{FUNCTIONS}/f/configuration", values) == told
+            pair = {"Layers": [layers[0], other]}
+            assert await made.refusal("PUT", f"{FUNCTIONS}/f/configuration", pair) == told
             assert made.state.functions["f"].latest == before
             assert (await made.ask("PUT", f"{FUNCTIONS}/f/configuration", {"Layers": [other]}))[0] == 200
             await made.settled("f")
