@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
+import os
 from pathlib import Path
 import resource
 from typing import Any
@@ -14,7 +15,13 @@ import pytest
 from full_disk import file_limit, fill, small_disk
 from serverless_mlperf.errors import BenchmarkError, HostError, InputError
 from serverless_mlperf.platforms.local.journal.base import Body, Journal, NoJournal, NotKeptError
-from serverless_mlperf.platforms.local.journal.bodies import BLOCK_BYTES, BodyFile, DamagedBodyError
+from serverless_mlperf.platforms.local.journal.bodies import (
+    BLOCK_BYTES,
+    BodyFile,
+    BodyReader,
+    DamagedBodyError,
+    write_body,
+)
 from serverless_mlperf.platforms.local.journal.disk import IN_MEMORY_BYTES, DiskJournal
 from serverless_mlperf.platforms.local.journal.folder import VERSION, data_folder
 from serverless_mlperf.platforms.local.journal.log import Change, Log
@@ -292,6 +299,26 @@ def test_body_is_verified_block_by_block(tmp_path: Path) -> None:
         file.truncate(2 * BLOCK_BYTES)
     with pytest.raises(DamagedBodyError, match="damaged"):
         body.read(2 * BLOCK_BYTES, 2 * BLOCK_BYTES + 1)
+
+
+def test_reader_goes_on_block_by_block(tmp_path: Path) -> None:
+    """A range comes in pieces that end where blocks do, also when the file is removed; damage is told where it is."""
+    content = bytes(range(251)) * (3 * BLOCK_BYTES // 251)
+    for start, stop in ((0, len(content)), (5, BLOCK_BYTES + 5), (BLOCK_BYTES, 2 * BLOCK_BYTES), (7, 8), (9, 9)):
+        body = write_body(tmp_path / "1", content)
+        reader = BodyReader(body, start, stop)
+        body.path.unlink()
+        pieces = list(iter(reader.read, b""))
+        assert b"".join(pieces) == content[start:stop]
+        assert all(len(piece) <= BLOCK_BYTES for piece in pieces)
+    with pytest.raises(FileNotFoundError):
+        BodyReader(body, 0, 1)
+    body = write_body(tmp_path / "1", content)
+    os.truncate(body.path, 2 * BLOCK_BYTES + 1)
+    reader = BodyReader(body, 0, len(content))
+    assert reader.read() + reader.read() == content[: 2 * BLOCK_BYTES]
+    with pytest.raises(DamagedBodyError, match=rf"damaged in the MiB at byte {2 * BLOCK_BYTES};"):
+        reader.read()
 
 
 def test_superseded_records_are_cleaned_away(tmp_path: Path) -> None:
