@@ -76,6 +76,25 @@ def test_report_bills_duration_and_init(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("depth", [1, 2])
+@pytest.mark.parametrize("wait", [True, False])
+def test_report_counts_the_cpu_of_children(tmp_path: Path, wait: bool, depth: int) -> None:
+    """CPU time of what a handler starts is its invocation's, waited for or alive, and no later one's."""
+
+    async def scenario() -> None:
+        async with executor(tmp_path) as running:
+            spec = function(tmp_path)
+            await ask(running, spec)
+            await ask(running, spec, act="spin_in_child", s=0.3, wait=wait, depth=depth)
+            await ask(running, spec)
+            before, spun, after = (report["cpu_ns"] / 1e9 for report in running.reports(spec.name))
+            assert 0.28 < spun < 2  # what was waited for is told in steps of 10 ms, of user and of system time
+            assert before < 0.25
+            assert after < 0.1
+
+    asyncio.run(scenario())
+
+
 def test_environment_stands_still_between_invocations(tmp_path: Path) -> None:
     """After an invocation the process is stopped and its CPU clock does not move."""
 
