@@ -1,7 +1,7 @@
 """Zips as Lambda takes them: written so that the same content gives the same bytes, unpacked with suspicion."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 import hashlib
 import json
 import lzma
@@ -52,6 +52,10 @@ class Package:
     """Largest members with their sizes: where to look when it does not fit."""
     versions: Mapping[str, str]
     """Distributions inside, and the Python it was compiled for."""
+    bytecode: str = ""
+    """Version of the Python that compiled the modules; empty: they are compiled at each cold start."""
+    wheels: Mapping[str, str] = field(default_factory=dict)
+    """Of a target's layer, by distribution: `<file name>#sha256=<digest>` of what was fetched."""
 
     @property
     def must_go_by_s3(self) -> bool:
