@@ -48,6 +48,7 @@ def local_serve(  # noqa: PLR0913 - an argument per option
         typer.Option(help="Modelled delay: microvm-2021, download-2021, s3-trigger-uncalibrated; repeatable."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of all that the service draws.")] = 0,
+    init_limit_s: Annotated[float, typer.Option(help="Real seconds of an init phase; Lambda's are 10.")] = 10.0,
 ) -> None:
     """Serve S3, SQS and Lambda on 127.0.0.1 until Ctrl-C."""
     from serverless_mlperf.platforms.local.faults import FaultSettings
@@ -68,5 +69,6 @@ def local_serve(  # noqa: PLR0913 - an argument per option
         keep_alive=keep_alive,
         delays=tuple(delays or ()),
         seed=seed,
+        init_limit_s=init_limit_s,
     )
     raise typer.Exit(run(options))

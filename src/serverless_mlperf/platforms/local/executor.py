@@ -58,8 +58,9 @@ class LocalExecutor:
         sandbox = Sandbox(endpoint_url, self._scratch, self._uid, cores, isolation, access_key)
         self._artefacts = Artefacts()
         self._delays = Delays(model.delays, model.seed)
+        board, self._init_limit_s = faults or FaultBoard(), model.init_limit_s
         workshop = Workshop(
-            sandbox, self._controller, self._artefacts, self._runtime, faults or FaultBoard(), self._delays
+            sandbox, self._controller, self._artefacts, self._runtime, board, self._delays, self._init_limit_s
         )
         self._clock = ScaledClock(model.clock_speed)
         self._concurrency = Concurrency(self._clock.now_s, model.account_concurrency, model.scale_up)
@@ -158,6 +159,7 @@ class LocalExecutor:
             "events_by_function": {name: dict(counts) for name, counts in self._events.counts_by_function.items()},
             "clock": self._clock.describe(),
             "keep_alive": self._keep_alive,
+            "init_limit_s": self._init_limit_s,
             "modelled_delays": self._delays.describe(),
             "isolation": {**self._isolation.describe(), **describe(self._controller.kind)},
             "uid": self._uid,

@@ -6,7 +6,7 @@ from pathlib import Path
 from serverless_mlperf.platforms.local.concurrency import ACCOUNT_CONCURRENCY, SCALE_UP
 from serverless_mlperf.platforms.local.faults import FaultSettings
 from serverless_mlperf.platforms.local.restraint import DEFAULT
-from serverless_mlperf.platforms.local.service_model import ServiceModel
+from serverless_mlperf.platforms.local.service_model import INIT_LIMIT_S, ServiceModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,8 @@ class ServerOptions:
     """Modelled delays that only a cloud has: names of profiles; none by default."""
     seed: int = 0
     """Of all that the service draws."""
+    init_limit_s: float = INIT_LIMIT_S
+    """Real seconds of an init phase until it is run again within the function's timeout."""
 
     @property
     def model(self) -> ServiceModel:
@@ -52,4 +54,5 @@ class ServerOptions:
             keep_alive=self.keep_alive,
             delays=self.delays,
             seed=self.seed,
+            init_limit_s=self.init_limit_s,
         )

@@ -24,6 +24,7 @@ from serverless_mlperf.platforms.local.options import ServerOptions
 from serverless_mlperf.platforms.local.orphans import adopt_orphans, end_orphans
 from serverless_mlperf.platforms.local.priority import go_first
 from serverless_mlperf.platforms.local.restraint import DEFAULT, usable
+from serverless_mlperf.platforms.local.service_model import INIT_LIMIT_S
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -79,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--keep-alive", default="off", help="when idle environments end: off, 2025 or 2020")
     parser.add_argument("--delays", type=_names, default=(), help="modelled delays, e.g. microvm-2021,download-2021")
     parser.add_argument("--seed", type=int, default=0, help="of all that the service draws")
+    parser.add_argument("--init-limit-s", type=float, default=INIT_LIMIT_S, help="real seconds of an init phase")
     return parser
 
 
