@@ -119,7 +119,8 @@ def _isolation() -> Finding:
     if found.bwrap is not None:
         return Finding("isolation", "ok", f"bubblewrap, {found.bwrap}: Lambda's paths, own pids, private /tmp")
     advice = "install bubblewrap and permit user namespaces: functions see the host's files till then"
-    return Finding("isolation", "limited", f"plain: {found.reason}", advice)
+    tmp = "private /tmp" if found.private_tmp else f"a /tmp shared with the host ({found.tmp_reason})"
+    return Finding("isolation", "limited", f"plain: {found.reason}; {tmp}", advice)
 
 
 def _user() -> Finding:

@@ -149,7 +149,7 @@ class LocalExecutor:
 
     def means(self) -> dict[str, str]:
         """Names of the isolation of environments and of the controller of their share."""
-        return {"isolation": self._isolation.name, "controller": self._controller.kind}
+        return {"isolation": self._isolation.label, "controller": self._controller.kind}
 
     def status(self) -> dict[str, Any]:
         """Environments, counters, and what the isolation is worth."""

@@ -52,7 +52,7 @@ def probe(event, context):
 
 def keep(event, context):
     folder = tempfile.gettempdir()
-    before = sorted(os.listdir(folder))
+    before = sorted(entry.name for entry in os.scandir(folder) if entry.is_file())
     open(folder + "/" + event, "w").close()
     return before
 

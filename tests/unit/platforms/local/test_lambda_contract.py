@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 import re
 import subprocess
+import tempfile
 import time
 
 from executor_functions import alive, wait_for
@@ -149,6 +150,17 @@ def test_tmp_is_private_kept_while_warm_and_gone_with_the_environment(platform: 
     assert [platform.answer(one, "a"), platform.answer(one, "b"), platform.answer(other, "c")] == [[], ["a"], []]
     platform.retire(one)
     assert platform.answer(one, "d") == []
+
+
+def test_tmp_of_the_host_is_not_seen(platform: Platform) -> None:
+    """What other programs keep in /tmp is hidden, what the function writes there is not seen on the host."""
+    if not platform.sandboxed and not platform.isolation.private_tmp:
+        pytest.skip(f"shared: {platform.isolation.tmp_reason}")
+    with tempfile.NamedTemporaryFile(dir="/tmp") as file:
+        spec = platform.function("app.probe")
+        assert platform.answer(spec, {"write": ["/tmp"], "see": [file.name]})["seen"] == []  # noqa: S108
+        assert platform.answer(spec, {"write": [], "see": ["/tmp/probe"]})["seen"] == ["/tmp/probe"]  # noqa: S108
+        assert not Path("/tmp/probe").exists()  # noqa: S108
 
 
 # ---- life between invocations
