@@ -1,6 +1,6 @@
 """The experiment, as a method section: prepare, deploy, warm up, measure, collect, report; and go on after a cut."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 import tempfile
@@ -24,14 +24,17 @@ from serverless_mlperf.pricing.table import load_prices, region_document
 from serverless_mlperf.provenance import check_unchanged, describe_client
 from serverless_mlperf.report.csvfile import write_results
 from serverless_mlperf.report.figures import draw_figures
-from serverless_mlperf.report.page.build import PAGE, write_page
+from serverless_mlperf.report.page.build import PAGE, read_page, write_page
 from serverless_mlperf.report.table import print_table
 from serverless_mlperf.resume import open_folder, resumed_config, stored_settings
 from serverless_mlperf.store import EXPERIMENT, ResultsFolder
 from serverless_mlperf.workloads import Cell
 
+OnEnd = Callable[[ResultsFolder], None]
+"""Told of the results folder once all is reported."""
 
-def run_experiment(config: ExperimentConfig, console: Console) -> int:
+
+def run_experiment(config: ExperimentConfig, console: Console, on_end: OnEnd | None = None) -> int:
     """Measure every cell and report; 0 when all were measured, 1 when something was lost or failed.
 
     A failed cell does not stop the others. Raises BenchmarkError for what concerns the whole experiment.
@@ -47,10 +50,12 @@ def run_experiment(config: ExperimentConfig, console: Console) -> int:
         folder = ResultsFolder.create(config.output, stored_settings(config), cells, environment)
         with _told_at_a_cut(folder, console):
             console.print(f"results: {folder.path}", markup=False)
-            return report(folder, _measured(config, preparation, folder, console), console)
+            return report(folder, _measured(config, preparation, folder, console), console, on_end)
 
 
-def resume_experiment(path: Path | None, given: Mapping[str, Any], console: Console) -> int:
+def resume_experiment(
+    path: Path | None, given: Mapping[str, Any], console: Console, on_end: OnEnd | None = None
+) -> int:
     """Measure what a results folder lacks, with its own settings, and report all that is in it; as `run_experiment`.
 
     Without a path, the newest folder below the output folder in `given`. Raises InputError when the settings in
@@ -64,7 +69,7 @@ def resume_experiment(path: Path | None, given: Mapping[str, Any], console: Cons
             failures: Mapping[str, str] = {}
             if any(folder.missing(cell) for cell in folder.cells):
                 failures = _measured(config, _prepared_again(config, folder, console), folder, console)
-            return report(folder, failures, console)
+            return report(folder, failures, console, on_end)
 
 
 def _prepared(config: ExperimentConfig, output: Path, console: Console) -> Preparation:
@@ -99,7 +104,7 @@ def _environments(config: ExperimentConfig) -> dict[Cell, int]:
     return {cell: config.concurrency or undisturbed_at_once(cell.memory_mib, cores) for cell in config.cells}
 
 
-def report(folder: ResultsFolder, failures: Mapping[str, str], console: Console) -> int:
+def report(folder: ResultsFolder, failures: Mapping[str, str], console: Console, on_end: OnEnd | None = None) -> int:
     """Print the table, write results.csv and the figures, of all that is in the folder; the exit status."""
     for name, reason in failures.items():
         console.print(f"not measured: {name}: {reason}", markup=False)
@@ -110,10 +115,12 @@ def report(folder: ResultsFolder, failures: Mapping[str, str], console: Console)
     write_results(path, results)
     drawn = draw_figures(path, folder.path / "figures")
     page = folder.path / PAGE
-    write_page([folder.path], page)
+    write_page(read_page([folder.path]), page)
     print_table(results, console)
     written = f"written: {path}, {page} and {len(drawn)} figures; one folder per cell in {folder.path / 'cells'}"
     console.print(written, markup=False)
+    if on_end:
+        on_end(folder)
     whole = all(folder.state(cell) in {"valid", "invalid"} for cell in folder.cells)
     return 0 if whole and not failures and not any(r.lost + r.duplicates + r.errors for r in results) else 1
 
