@@ -48,6 +48,8 @@ class Launch:
     """Folder to be seen at /tmp; empty: the host's, or what the command itself mounts there."""
     kept_in_tmp: tuple[str, ...] = ()
     """Folders of the host's /tmp that stay where they are nevertheless."""
+    disk: tuple[str, str] | None = None
+    """An image of a file system, and the folder at which it is to be mounted; takes root."""
 
 
 @dataclass(frozen=True, slots=True)

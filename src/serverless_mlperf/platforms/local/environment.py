@@ -24,6 +24,7 @@ from serverless_mlperf.platforms.local.model import FunctionSpec, cpu_share
 from serverless_mlperf.platforms.local.runtime import Runtime
 from serverless_mlperf.platforms.local.runtime_api import NextInvocation, RuntimeApi
 from serverless_mlperf.platforms.local.sandbox import Sandbox
+from serverless_mlperf.platforms.local.tmp_disk import TmpDisks
 
 State = Literal["starting", "busy", "idle", "ended"]
 
@@ -56,9 +57,11 @@ class Workshop:
         faults: FaultBoard,
         delays: Delays,
         init_limit_s: float,
+        disks: TmpDisks | None = None,
     ) -> None:
         self.sandbox, self.controller, self.artefacts, self.runtime = sandbox, controller, artefacts, runtime
         self.faults, self.delays, self.init_limit_s = faults, delays, init_limit_s
+        self.disks = disks
         self.made = 0
 
 
@@ -275,6 +278,8 @@ class Environment:
             raise PlatformError(f"function {self.spec.name}: retired before its environment had started")
         if self._private is None:
             self._private = shop.sandbox.make_folder(self.id)
+            if shop.disks is not None:
+                await shop.disks.make(self.spec.ephemeral_mib, self._private)
         launch = shop.sandbox.launch(
             self.spec, code, runtime, self.id, self._private, port, self.number, throttled=throttled
         )

@@ -29,6 +29,7 @@ from serverless_mlperf.platforms.local.runtime import Runtime, prepare_runtime
 from serverless_mlperf.platforms.local.sandbox import Sandbox, scratch_folder
 from serverless_mlperf.platforms.local.scaled_clock import ScaledClock
 from serverless_mlperf.platforms.local.service_model import ServiceModel
+from serverless_mlperf.platforms.local.tmp_disk import TmpDisks
 from serverless_mlperf.platforms.local.tmp_watch import watch_tmp
 
 
@@ -60,7 +61,14 @@ class LocalExecutor:
         self._delays = Delays(model.delays, model.seed)
         board, self._init_limit_s = faults or FaultBoard(), model.init_limit_s
         workshop = Workshop(
-            sandbox, self._controller, self._artefacts, self._runtime, board, self._delays, self._init_limit_s
+            sandbox,
+            self._controller,
+            self._artefacts,
+            self._runtime,
+            board,
+            self._delays,
+            self._init_limit_s,
+            TmpDisks(self._scratch, self._uid) if isolation.storage == "enforced" else None,
         )
         self._clock = ScaledClock(model.clock_speed)
         self._concurrency = Concurrency(self._clock.now_s, model.account_concurrency, model.scale_up)

@@ -34,6 +34,8 @@ class Isolation:
     """Whether plain environments have a /tmp of their own; bubblewrap's always do."""
     tmp_reason: str | None = None
     """Why they have not."""
+    storage: str = "watched"
+    """How /tmp is kept within EphemeralStorage: a key of `STORAGE`."""
 
     @property
     def name(self) -> str:
@@ -50,7 +52,7 @@ class Isolation:
         reasons = {"reason": self.reason, "tmp_reason": self.tmp_reason}
         told = {name: reason for name, reason in reasons.items() if reason}
         tmp = {"filesystem": _PRIVATE_TMP} if self.private_tmp else {}
-        return {"name": self.name, **told, **COMMON, **_WORTH[self.name], **tmp}
+        return {"name": self.name, **told, **COMMON, "tmp": STORAGE[self.storage], **_WORTH[self.name], **tmp}
 
 
 PLAIN: Final = Isolation()
@@ -58,7 +60,6 @@ COMMON: Final = {
     "user": "never root, no new privileges",
     "network": "shared with the host",
     "memory": "watched every 100 ms",
-    "tmp": "disk, watched every second: what exceeds EphemeralStorage is killed, where Lambda answers ENOSPC",
     "cores": "by affinity: sched_getaffinity and nproc say what Lambda's do, os.cpu_count and /proc/cpuinfo the host's",
 }
 _WORTH: Final = {
@@ -70,6 +71,10 @@ _WORTH: Final = {
         "process": "own session and pid namespace, dies with the server; sees its own processes",
         "filesystem": "read-only root with /usr, parts of /etc, /var/task, /opt, /var/runtime; private /tmp",
     },
+}
+STORAGE: Final = {
+    "watched": "disk, watched every second: what exceeds EphemeralStorage is killed, where Lambda answers ENOSPC",
+    "enforced": "a disk of EphemeralStorage's size: ENOSPC when it is full",
 }
 _PRIVATE_TMP: Final = "host's, by permission bits, but for a private /tmp"
 _TRIAL: Final = "serverless_mlperf.platforms.local.private_tmp"

@@ -25,6 +25,8 @@ class ServerOptions:
     """How environments are kept apart: one of `isolation.CHOICES`."""
     controller: str = DEFAULT
     """What holds environments to their share: one of `restraint.CHOICES`."""
+    storage: str = "watched"
+    """How /tmp is kept within EphemeralStorage: one of `tmp_disk.CHOICES`."""
     faults: FaultSettings | None = None
     """What is to go wrong on demand from the start; None: nothing."""
     data: Path | None = None

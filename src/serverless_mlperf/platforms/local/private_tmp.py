@@ -25,14 +25,21 @@ def is_below(path: str) -> bool:
     return path.startswith(f"{TMP}/")
 
 
-def show(folder: str, kept: Iterable[str] = ()) -> None:
-    """Have the calling process see `folder` at /tmp, and there the folders of the host's /tmp that are `kept`.
+def leave_host() -> None:
+    """Give the calling process a mount namespace of its own; raises OSError.
 
-    Before it gives up root; another user becomes the only one of a user namespace. Raises OSError.
+    Before it gives up root; another user becomes the only one of a user namespace.
     """
     _unshare(os.geteuid(), os.getegid())
     # Unmounting on the host still reaches this namespace, nothing of this namespace the host.
     _mount(None, "/", _MS_REC | _MS_SLAVE)
+
+
+def show(folder: str, kept: Iterable[str] = ()) -> None:
+    """Have a process that has left see `folder` at /tmp, and there the folders of the host's /tmp that are `kept`.
+
+    Raises OSError.
+    """
     handles = [(path, os.open(path, os.O_PATH | os.O_DIRECTORY)) for path in kept]
     _mount(folder, TMP, _MS_BIND | _MS_REC)
     for path, handle in handles:
@@ -69,6 +76,7 @@ def main() -> int:
 def _try(folder: str) -> int:
     wanted = Path(folder).stat()
     try:
+        leave_host()
         show(folder)
     except OSError as error:
         sys.stderr.write(f"{error.strerror}\n")

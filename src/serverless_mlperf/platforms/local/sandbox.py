@@ -17,6 +17,7 @@ from serverless_mlperf.platforms.local.model import REGION, FunctionSpec, cpu_sh
 from serverless_mlperf.platforms.local.places import Places, plain, sandboxed, with_private_tmp
 from serverless_mlperf.platforms.local.runtime import PYTHON, Runtime
 from serverless_mlperf.platforms.local.storehouse import reachable_by
+from serverless_mlperf.platforms.local.tmp_disk import IMAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,7 @@ class Sandbox:
             wrapped=bwrap is not None,
             tmp=str(private / "tmp") if self.isolation.private_tmp else "",
             kept_in_tmp=places.kept_in_tmp,
+            disk=(str(private / IMAGE), str(private / "tmp")) if self.isolation.storage == "enforced" else None,
         )
 
     def _places(self, code: Code, runtime: Runtime, private: Path) -> Places:

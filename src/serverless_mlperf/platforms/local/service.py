@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 import json
 import os
@@ -25,6 +26,7 @@ from serverless_mlperf.platforms.local.orphans import adopt_orphans, end_orphans
 from serverless_mlperf.platforms.local.priority import go_first
 from serverless_mlperf.platforms.local.restraint import DEFAULT, usable
 from serverless_mlperf.platforms.local.service_model import INIT_LIMIT_S
+from serverless_mlperf.platforms.local.tmp_disk import checked_storage
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,7 +43,9 @@ def run(options: ServerOptions) -> int:
     go_first()
     remove_leftovers()  # of a server that was killed
     try:
-        isolation, access = choose_isolation(options.isolation), _access(options)
+        checked_storage(options.storage)
+        isolation = replace(choose_isolation(options.isolation), storage=options.storage)
+        access = _access(options)
         adopt_orphans()
         asyncio.run(_serve(options, isolation, access))
     except BenchmarkError as error:
@@ -72,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--token-file", type=Path, help="holds the token that every request must carry")
     parser.add_argument("--isolation", default="auto", help=f"{', '.join(CHOICES)}; auto: the strongest there is")
     parser.add_argument("--controller", default=DEFAULT, help="sigstop, cgroup-v1, cgroup-v2 or auto")
+    parser.add_argument("--storage", default="watched", help="of /tmp: watched, or enforced by a disk of that size")
     parser.add_argument("--faults", type=FaultSettings.from_text, help="faults on demand, e.g. lose=0.01,seed=7")
     parser.add_argument("--data", type=Path, help="folder that keeps everything for the next server")
     parser.add_argument("--clock-speed", type=float, default=1.0, help="of retries, event age, back-off, keep-alive")

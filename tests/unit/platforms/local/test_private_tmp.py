@@ -12,8 +12,9 @@ from serverless_mlperf.platforms.local.isolation import why_tmp_is_shared
 
 INSIDE = """
 import json, os, sys
-from serverless_mlperf.platforms.local.private_tmp import show
+from serverless_mlperf.platforms.local.private_tmp import leave_host, show
 folder, kept = sys.argv[1:]
+leave_host()
 show(folder, [kept])
 open("/tmp/written", "w").close()
 print(json.dumps([sorted(os.listdir("/tmp")), os.listdir(kept), os.getuid()]))
