@@ -18,6 +18,7 @@ from serverless_mlperf.host import host_cores, host_lock
 from serverless_mlperf.output import check_output
 from serverless_mlperf.platforms.local.host import undisturbed_at_once
 from serverless_mlperf.platforms.local.platform import LocalPlatform, check_concurrency
+from serverless_mlperf.platforms.local.restraint import usable
 from serverless_mlperf.preflight import needs_of, preflight, read_room
 from serverless_mlperf.preparation import Preparation, prepare
 from serverless_mlperf.pricing.choice import pricing_by, pricing_of
@@ -43,6 +44,7 @@ def run_experiment(config: ExperimentConfig, console: Console, on_end: OnEnd | N
     """
     check_output(config.output)
     check_concurrency(config.concurrency, config.memory_mib)
+    usable(config.controller)
     prices = load_prices().region(config.price_region)
     estimates = Estimates(config, _environments(config), pricing_by(config, prices))
     _say(within_budget(estimates), console)
@@ -68,6 +70,7 @@ def resume_experiment(
     with host_lock():
         folder = open_folder(path, given)
         config = resumed_config(folder, given)
+        usable(config.controller)
         with _told_at_a_cut(folder, console):
             console.print(f"resumed: {_progress(folder)}", markup=False)
             failures: Mapping[str, str] = {}
@@ -112,7 +115,7 @@ def _measured(
 ) -> Mapping[str, str]:
     """Measure what is missing; cell -> why it failed."""
     pricing = pricing_of(folder)
-    with LocalPlatform(config.bucket_name, config.fault_settings) as platform:
+    with LocalPlatform(config.bucket_name, config.fault_settings, config.controller) as platform:
         return Cells(config, preparation, platform, folder, console, _environments(config), pricing).measure_missing()
 
 
