@@ -14,9 +14,11 @@ SOURCES = Path(__file__).parents[1] / "src"
 CLIENT, FUNCTION = "serverless_mlperf", "serverless_mlperf_sut"
 PURE = (
     "accuracy",
+    "budget",
     "clock",
     "cpu_model",
     "early_stopping",
+    "estimate",
     "latency",
     "mlperf.agreement",
     "mlperf.verdict",
@@ -27,6 +29,10 @@ PURE = (
     "platforms.aws.template.policies",
     "platforms.aws.template.storage",
     "platforms.aws.template.values",
+    "pricing.cost",
+    "pricing.month",
+    "pricing.stack",
+    "pricing.standing",
     "quota",
     "repeats",
     "stats",

@@ -141,9 +141,21 @@ def run(  # noqa: PLR0913 - one parameter per option
     billing_date: Annotated[
         str | None, typer.Option("--billing-date", help="Day (2020-06-01) whose billing rules count; default: today's.")
     ] = None,
+    max_usd: Annotated[
+        float | None, typer.Option("--max-usd", help="Stop before it costs more, at list prices (locally: would cost).")
+    ] = None,
+    max_queries: Annotated[
+        int | None, typer.Option("--max-queries", help="Stop at so many invocations, warm-up and cold ones included.")
+    ] = None,
+    max_minutes: Annotated[
+        float | None, typer.Option("--max-minutes", help="Send nothing more after so many minutes of measuring.")
+    ] = None,
     profile: Annotated[str | None, typer.Option(help="AWS credentials profile; the local platform needs none.")] = None,
     faults: Annotated[
         str | None, typer.Option(help="Faults on demand, e.g. lose=0.01,kill-handler=0.01,seed=7; never VALID then.")
+    ] = None,
+    controller: Annotated[
+        str | None, typer.Option(help="What keeps CPU shares: sigstop (default), cgroup-v1, cgroup-v2; auto.")
     ] = None,
     output: Annotated[Path | None, typer.Option(help="Folder that gets results/<id>.")] = None,
     as_json: AsJson = False,
@@ -194,14 +206,18 @@ def run(  # noqa: PLR0913 - one parameter per option
         "seed": seed,
         "timeout_s": timeout,
         "faults": faults,
+        "controller": controller,
         "bucket_name": bucket_name,
         "price_region": price_region,
         "billing_date": billing_date,
+        "max_queries": max_queries,
+        "max_usd": max_usd,
+        "max_minutes": max_minutes,
         "output": output,
     }
     console = Console(soft_wrap=True, stderr=as_json or as_csv)
     on_end = partial(_print_results, as_json) if as_json or as_csv else None
-    if profile not in (None, "default"):
+    if profile not in (None, "default") and platform in (None, "local"):
         Console(stderr=True).print(f"note: --profile {profile} is not used: the local platform has no credentials")
     if resume:
         folder = experiment if experiment and not experiment.is_file() else None

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
+from serverless_mlperf.budget import Budget
 from serverless_mlperf.errors import InputError
 from serverless_mlperf.mlperf.length import Length, LengthName, length_of
 from serverless_mlperf.mlperf.spec import SAMPLES_PER_QUERY, Mode, Scenario
@@ -130,8 +131,16 @@ class ExperimentConfig(BaseModel):
     """Whose list prices the queries are priced by; of functions on AWS those of their region, unless given."""
     billing_date: date | None = None
     """By whose billing rules; None: the present ones. In 2020 durations were rounded up to 100 ms."""
+    max_queries: Count | None = Field(None, ge=1)
+    """Invocations of the experiment at most, those of warm-ups and cold starts included; None: as many as it needs."""
+    max_usd: float | None = Field(None, gt=0, allow_inf_nan=False)
+    """What the experiment may cost at list prices; on the local platform what it would cost."""
+    max_minutes: float | None = Field(None, gt=0, allow_inf_nan=False)
+    """How long one call of `run` may measure."""
     faults: str | None = None
     """Faults on demand of the local platform, as its `--faults` takes them; a run with any is never VALID."""
+    controller: Literal["sigstop", "cgroup-v1", "cgroup-v2", "auto"] = "sigstop"
+    """What holds the local platform's functions to their CPU share; the one in use is part of every result."""
     bucket_name: str = Field("serverless-mlperf", pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
     output: AnyPath = Path("results")
 
@@ -198,10 +207,17 @@ class ExperimentConfig(BaseModel):
             for name in ("region", "project", "python", "ephemeral"):
                 if name in given and getattr(self, name) != type(self).model_fields[name].default:
                     yield f"--{name} is an option of --platform aws: add it, or leave --{name} out"
+        elif self.controller != type(self).model_fields["controller"].default:
+            yield "--controller holds environments of this host: leave it out, or measure there"
         elif self.faults is not None:
             yield "--faults are injected by the local platform: leave them out, or measure there"
         elif self.bucket_name != type(self).model_fields["bucket_name"].default:
             yield "--bucket-name is the local platform's: on AWS --project names the bucket, with account and region"
+
+    @property
+    def budget(self) -> Budget:
+        """What the experiment may ask, cost and take."""
+        return Budget(self.max_queries, self.max_usd, self.max_minutes)
 
     @property
     def loadgen_scenario(self) -> Scenario:
@@ -241,6 +257,7 @@ class ExperimentConfig(BaseModel):
         return Wishes(
             bucket=self.bucket_name,
             faults=self.faults,
+            controller=self.controller,
             project=self.project,
             region=self.region,
             profile=self.profile,

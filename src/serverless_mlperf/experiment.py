@@ -1,6 +1,6 @@
 """The experiment, as a method section: prepare, deploy, warm up, measure, collect, report; and go on after a cut."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 import tempfile
@@ -13,6 +13,7 @@ from serverless_mlperf.cells import Cells
 from serverless_mlperf.cleaning import remove_leftovers
 from serverless_mlperf.config import ExperimentConfig
 from serverless_mlperf.errors import BenchmarkError, InputError
+from serverless_mlperf.estimate import Estimates, within_budget
 from serverless_mlperf.functions import functions_of
 from serverless_mlperf.host import host_lock
 from serverless_mlperf.output import check_output
@@ -20,7 +21,7 @@ from serverless_mlperf.platforms.provider import Provider
 from serverless_mlperf.platforms.table import make_provider, traits_of
 from serverless_mlperf.preflight import needs_of, preflight, read_room
 from serverless_mlperf.preparation import Preparation, prepare
-from serverless_mlperf.pricing.choice import pricing_of
+from serverless_mlperf.pricing.choice import pricing_by, pricing_of
 from serverless_mlperf.pricing.table import load_prices, region_document
 from serverless_mlperf.provenance import check_unchanged, describe_client
 from serverless_mlperf.report.csvfile import write_results
@@ -28,6 +29,7 @@ from serverless_mlperf.report.figures import draw_figures
 from serverless_mlperf.report.page.build import PAGE, read_page, write_page
 from serverless_mlperf.report.table import print_table
 from serverless_mlperf.resume import open_folder, resumed_config, stored_settings
+from serverless_mlperf.spending import Purse
 from serverless_mlperf.store import EXPERIMENT, ResultsFolder
 from serverless_mlperf.workloads import Cell
 
@@ -44,6 +46,8 @@ def run_experiment(config: ExperimentConfig, console: Console, on_end: OnEnd | N
     provider = _provider(config)
     config = config.in_region(provider.region)
     prices = load_prices().region(config.price_region)
+    estimates = Estimates(config, _environments(config, provider), pricing_by(config, prices))
+    _say(within_budget(estimates), console)
     with host_lock():
         with _told_at_a_cut(None, console):
             preparation = _prepared(config, provider, config.output, console)
@@ -66,14 +70,27 @@ def resume_experiment(
     with host_lock():
         folder = open_folder(path, given)
         config = resumed_config(folder, given)
+        provider = _provider(config)
         with _told_at_a_cut(folder, console):
             console.print(f"resumed: {_progress(folder)}", markup=False)
             failures: Mapping[str, str] = {}
             if any(folder.missing(cell) for cell in folder.cells):
-                provider = _provider(config)
+                _check_rest(config, provider, folder, console)
                 preparation = _prepared_again(config, provider, folder, console)
                 failures = _measured(config, provider, preparation, folder, console)
             return report(folder, failures, console, on_end)
+
+
+def _check_rest(config: ExperimentConfig, provider: Provider, folder: ResultsFolder, console: Console) -> None:
+    """Refuse to go on when what is missing cannot be had for what is left of the budget."""
+    missing = {cell: len(folder.missing(cell.name)) for cell in config.cells}
+    estimates = Estimates(config, _environments(config, provider), pricing_of(folder))
+    _say(within_budget(estimates, Purse(folder.path, config.budget).spent, missing), console)
+
+
+def _say(lines: Iterable[str], console: Console) -> None:
+    for line in lines:
+        console.print(line, markup=False, highlight=False)
 
 
 def _provider(config: ExperimentConfig) -> Provider:

@@ -12,7 +12,10 @@ from serverless_mlperf.store import EXPERIMENT, ResultsFolder
 
 PATHS: Final = ("weights", "input_dataset")
 """May lie elsewhere now: the digests of what they hold are compared."""
-FREE: Final = ("retry_invalid", "wait_for_host_s", "output", "profile", "ephemeral", *PATHS)
+FREE: Final = (
+    *("retry_invalid", "wait_for_host_s", "max_queries", "max_usd", "max_minutes", "output", "profile", "ephemeral"),
+    *PATHS,
+)
 """Change nothing of what is measured."""
 _OPTIONS: Final = {
     "tasks": "--cv_task",

@@ -1,13 +1,15 @@
 """The experiment's configuration: defaults, merging, and refusals in one line."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from serverless_mlperf.config import load_config
+from serverless_mlperf.budget import Budget
+from serverless_mlperf.config import ExperimentConfig, load_config
 from serverless_mlperf.errors import InputError
 from serverless_mlperf.mlperf.length import Length
+from serverless_mlperf.platforms.local.restraint import CHOICES, DEFAULT
 
 
 def test_default_is_the_seeds_matrix() -> None:
@@ -51,6 +53,11 @@ def test_a_point_is_measured_once() -> None:
         ({"input_dataset": Path("x")}, "--dataset"),
         ({"precision": "bf16"}, "ie-ir"),
         ({"colour": "red"}, "colour"),
+        ({"max_queries": 0}, "max_queries"),
+        ({"max_queries": 1.5}, "max_queries"),
+        ({"max_usd": 0.0}, "max_usd"),
+        ({"max_usd": float("inf")}, "max_usd"),
+        ({"max_minutes": -1.0}, "max_minutes"),
         ({"scenario": "burst"}, "scenario"),
         ({"target_qps": 5.0}, "--scenario server"),
         ({"target_qps": 0.0, "scenario": "server"}, "target_qps"),
@@ -63,6 +70,7 @@ def test_a_point_is_measured_once() -> None:
         ({"length": "quick", "queries": 5}, "--queries"),
         ({"faults": "lost=1"}, "'lost' is no kind of fault"),
         ({"faults": 1}, "faults"),
+        ({"controller": "docker"}, "controller"),
     ],
 )
 def test_wrong_options_are_refused_in_one_line(options: dict[str, Any], said: str) -> None:
@@ -92,3 +100,17 @@ def test_compared_runs_are_long_enough_to_be() -> None:
     for mode, queries, expected in (("performance", None, 50), ("test01", None, 200), ("test04", 30, 30)):
         config = load_config(None, {"mode": mode, "length": "quick" if queries is None else None, "queries": queries})
         assert config.run_length.queries == expected
+
+
+def test_bounds_are_the_budget(tmp_path: Path) -> None:
+    """From a file or options; none without."""
+    file = tmp_path / "e.toml"
+    file.write_text("max_usd = 1\nmax_minutes = 7.5\n")
+    assert load_config(file, {"max_queries": 100}).budget == Budget(100, 1.0, 7.5)
+    assert not load_config(None, {}).budget.bounded
+
+
+def test_controllers_are_those_of_the_platform() -> None:
+    """What an experiment may ask for is what its server takes, and without asking it is the server's own choice."""
+    field = ExperimentConfig.model_fields["controller"]
+    assert (set(get_args(field.annotation)), field.default) == (set(CHOICES), DEFAULT)

@@ -27,6 +27,8 @@ class Wishes:
 
     bucket: str
     faults: str | None = None
+    controller: str = "sigstop"
+    """What holds environments of this host to their CPU share."""
     project: str | None = None
     region: str | None = None
     profile: str | None = None

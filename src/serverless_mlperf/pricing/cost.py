@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Final
 
-from serverless_mlperf.pricing.billing import PRESENT_RULES, BillingRules
+from serverless_mlperf.budget import billed_ms
+from serverless_mlperf.pricing.billing import BillingRules
 from serverless_mlperf.pricing.table import Architecture, RegionPrices
 from serverless_mlperf.records import Record
 
@@ -155,14 +156,3 @@ def run_cost(
 def _billed_ms(records: Iterable[Record], rules: BillingRules, *, cold: bool) -> list[int]:
     found = (billed_ms(record, rules) for record in records if bool(record.cold) == cold)
     return [each for each in found if each is not None]
-
-
-def billed_ms(record: Record, rules: BillingRules) -> int | None:
-    """What a query is billed for; None where the platform did not report it.
-
-    By the present rules that is the platform's own figure: the duration it reports is rounded to 10 us, and rounding it
-    up again would now and then miss a millisecond.
-    """
-    if rules == PRESENT_RULES:
-        return record.billed_ms
-    return None if record.duration_ms is None else rules.billed_ms(record.duration_ms, record.init_ms)

@@ -83,10 +83,10 @@ class S3Transport:
     async def send(self, key: str, sample_index: int) -> None:
         """PUT one input JSON; a busy S3 is asked again, any other refusal raises TransportError."""
         query = Query((self._samples[sample_index],), self._target.output_prefix, self._target.completed_prefix)
-        path = self._path(f"{self._target.input_prefix}{key}.json")
-        status, answer = await self._patiently("PUT", path, render_query(query))
+        name = f"{self._target.input_prefix}{key}.json"
+        status, answer = await self._patiently("PUT", self._path(name), render_query(query))
         if status != 200:
-            raise TransportError(f"PUT of {path} refused: HTTP {status} {answer[:200].decode(errors='replace')}")
+            raise TransportError(f"PUT of {name} refused: HTTP {status} {answer[:200].decode(errors='replace')}")
         self._sent_ns[key] = time.time_ns()
 
     async def close(self) -> None:

@@ -4,9 +4,10 @@ from datetime import date
 
 import pytest
 
+from serverless_mlperf.budget import billed_ms
 from serverless_mlperf.errors import InputError
 from serverless_mlperf.pricing.billing import PRESENT_RULES, rules_on
-from serverless_mlperf.pricing.cost import LOG_BYTES, REQUESTS, Pricing, billed_ms, month_cost, query_cost, run_cost
+from serverless_mlperf.pricing.cost import LOG_BYTES, REQUESTS, Pricing, month_cost, query_cost, run_cost
 from serverless_mlperf.pricing.table import load_prices
 from serverless_mlperf.records import Record
 

@@ -1,7 +1,7 @@
 """AWS as an experiment sees it: one stack for all its functions, a new version of one for every deployment."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 import time
 from types import TracebackType
@@ -135,7 +135,8 @@ class AwsPlatform:
         group = log_group_name(self._spec.project, here.spec)
         reports = self._logs.reports(group, here.version, here.since_ms, expected)
         lacking = sorted(frozenset(expected) - {report.request_id for report in reports})
-        return reports, PlatformUsage(unreported=tuple(lacking))
+        named = [_with_place(report, group) for report in reports]
+        return named, PlatformUsage(unreported=tuple(lacking))
 
     def _deploy_stack(self) -> None:
         self._say(f"aws: {self._aws.shown}")
@@ -189,3 +190,8 @@ class AwsPlatform:
                 self._say(f"aws: not destroyed: {'; '.join(left)}; run `serverless-mlperf destroy --platform aws`")
         if left and error is None:
             raise PlatformError(f"aws: --ephemeral has left {len(left)} things; run destroy: {'; '.join(left)}")
+
+
+def _with_place(report: Report, group: str) -> Report:
+    """A failure's words are in other lines of the log than its report: say where."""
+    return report if report.status == "ok" else replace(report, error_message=f"see log group {group}")

@@ -12,6 +12,7 @@ from serverless_mlperf.platforms.base import FunctionConfig, Platform
 from serverless_mlperf.platforms.local.faults import FaultSettings
 from serverless_mlperf.platforms.local.host import undisturbed_at_once
 from serverless_mlperf.platforms.local.platform import LocalPlatform, check_concurrency
+from serverless_mlperf.platforms.local.restraint import usable
 from serverless_mlperf.platforms.provider import Wishes
 from serverless_mlperf.workloads import Architecture, EngineAndFormat
 
@@ -34,8 +35,9 @@ class LocalProvider:
         self._wishes = wishes
 
     def check(self, concurrency: int | None, memory_mib: Iterable[int], architectures: Iterable[Architecture]) -> None:
-        """Refuse environments that would wait for the host, and another architecture than its own."""
+        """Refuse environments that would wait for the host, a controller that it lacks, and another architecture."""
         check_concurrency(concurrency, memory_mib)
+        usable(self._wishes.controller)
         here = host_architecture()
         for architecture in architectures:
             if architecture != here:
@@ -61,7 +63,8 @@ class LocalProvider:
         """A server, which takes functions one by one."""
         del functions, say
         faults = self._wishes.faults
-        return LocalPlatform(self._wishes.bucket, None if faults is None else FaultSettings.from_text(faults))
+        settings = None if faults is None else FaultSettings.from_text(faults)
+        return LocalPlatform(self._wishes.bucket, settings, self._wishes.controller)
 
 
 def make(wishes: Wishes) -> LocalProvider:
