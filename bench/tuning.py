@@ -138,7 +138,9 @@ class Outcome:
         return self.grid.best.judged.name if self.grid.best else None
 
 
-def simulate(seed: int, p: float, goal: Goal, count: int, shift: float = RUN_SHIFT, bound: float | None = None) -> Outcome:
+def simulate(
+    seed: int, p: float, goal: Goal, count: int, shift: float = RUN_SHIFT, bound: float | None = None
+) -> Outcome:
     """One tuning, and the grid on the very same runs and those that the tuning has not made."""
     rng = np.random.default_rng(seed)
     truths = cells(rng, count, shift)
@@ -176,7 +178,7 @@ def main() -> None:
             f"p{p * 100:<8g} {goal:8} {count:5}  {truth:15.1%} {grid:8.1%} {wrong:12.1%} {none:6.1%}"
             f" {np.mean(shares):13.1%} {max(shares):5.1%} {ties:5.1%}"
         )
-        held &= grid >= LEAST_RIGHT and wrong <= MOST_WRONG and max(shares) <= MOST_QUERIES
+        held = held and bool(grid >= LEAST_RIGHT and wrong <= MOST_WRONG and max(shares) <= MOST_QUERIES)
     print("holds" if held else "missed")
     sys.exit(not held)
 

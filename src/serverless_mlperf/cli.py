@@ -19,6 +19,7 @@ from serverless_mlperf.commands.prices import prices_app
 from serverless_mlperf.commands.report import report
 from serverless_mlperf.commands.reproduce import reproduce
 from serverless_mlperf.commands.submission import submission
+from serverless_mlperf.commands.tune import tune
 from serverless_mlperf.errors import BenchmarkError, InputError
 from serverless_mlperf.interruption import Interruption
 from serverless_mlperf.workloads import MEMORY_MIB
@@ -240,7 +241,7 @@ def figures(
         typer.echo(str(path))
 
 
-for command in (inputs, package, submission, report, compare, history, reproduce, doctor, clean):
+for command in (inputs, package, submission, report, compare, history, tune, reproduce, doctor, clean):
     app.command()(command)
 
 

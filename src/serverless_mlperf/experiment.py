@@ -1,10 +1,10 @@
 """The experiment, as a method section: prepare, deploy, warm up, measure, collect, report; and go on after a cut."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 import tempfile
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Console
 
@@ -25,13 +25,70 @@ from serverless_mlperf.provenance import check_unchanged, describe_client
 from serverless_mlperf.report.csvfile import write_results
 from serverless_mlperf.report.figures import draw_figures
 from serverless_mlperf.report.page.build import PAGE, write_page
+from serverless_mlperf.report.results import CellResult
 from serverless_mlperf.report.table import print_table
 from serverless_mlperf.resume import open_folder, resumed_config, stored_settings
-from serverless_mlperf.store import EXPERIMENT, ResultsFolder
+from serverless_mlperf.store import EXPERIMENT, TUNING, ResultsFolder
 from serverless_mlperf.workloads import Cell
 
+MakeCells = Callable[[ExperimentConfig, Console], Cells]
+"""What measures, for an experiment's configuration or one that differs in how long a run is."""
 
-def run_experiment(config: ExperimentConfig, console: Console) -> int:
+
+class Method(Protocol):
+    """Which runs an experiment makes, and what is said of them."""
+
+    @property
+    def notes(self) -> Mapping[str, Any]:
+        """What the folder's environment says of it, to go on in the same way."""
+
+    def is_finished(self, folder: ResultsFolder) -> bool:
+        """Whether nothing is left to measure."""
+
+    def measure(
+        self, config: ExperimentConfig, folder: ResultsFolder, make_cells: MakeCells, console: Console
+    ) -> Mapping[str, str]:
+        """Measure what is left; cell -> why it failed."""
+
+    def report(self, folder: ResultsFolder, failures: Mapping[str, str], console: Console) -> int:
+        """Say and write what was found; the exit status."""
+
+    def progress(self, folder: ResultsFolder) -> str:
+        """What is done, in one line."""
+
+
+class EveryRun:
+    """All runs of all cells."""
+
+    notes: Mapping[str, Any] = {}
+
+    def is_finished(self, folder: ResultsFolder) -> bool:
+        """No run is missing, or INVALID."""
+        return not any(folder.missing(cell) for cell in folder.cells)
+
+    def measure(
+        self,
+        config: ExperimentConfig,
+        folder: ResultsFolder,  # noqa: ARG002 - the protocol's signature
+        make_cells: MakeCells,
+        console: Console,
+    ) -> Mapping[str, str]:
+        """Measure what is missing."""
+        return make_cells(config, console).measure_missing()
+
+    def report(self, folder: ResultsFolder, failures: Mapping[str, str], console: Console) -> int:
+        """Print the table, write results.csv, the page and the figures."""
+        return report(folder, failures, console)
+
+    def progress(self, folder: ResultsFolder) -> str:
+        """Which cells are measured."""
+        return _progress(folder)
+
+
+EVERY_RUN = EveryRun()
+
+
+def run_experiment(config: ExperimentConfig, console: Console, method: Method = EVERY_RUN) -> int:
     """Measure every cell and report; 0 when all were measured, 1 when something was lost or failed.
 
     A failed cell does not stop the others. Raises BenchmarkError for what concerns the whole experiment.
@@ -40,17 +97,18 @@ def run_experiment(config: ExperimentConfig, console: Console) -> int:
     check_concurrency(config.concurrency, config.memory_mib)
     prices = load_prices().region(config.price_region)
     with host_lock():
-        with _told_at_a_cut(None, console):
+        with _told_at_a_cut(None, console, method):
             preparation = _prepared(config, config.output, console)
             environment = {**describe_client(), **preparation.digests(), "prices": region_document(prices)}
+            environment |= method.notes
         cells = [cell.name for cell in config.cells]
         folder = ResultsFolder.create(config.output, stored_settings(config), cells, environment)
-        with _told_at_a_cut(folder, console):
+        with _told_at_a_cut(folder, console, method):
             console.print(f"results: {folder.path}", markup=False)
-            return report(folder, _measured(config, preparation, folder, console), console)
+            return method.report(folder, _measured(config, preparation, folder, console, method), console)
 
 
-def resume_experiment(path: Path | None, given: Mapping[str, Any], console: Console) -> int:
+def resume_experiment(path: Path | None, given: Mapping[str, Any], console: Console, method: Method = EVERY_RUN) -> int:
     """Measure what a results folder lacks, with its own settings, and report all that is in it; as `run_experiment`.
 
     Without a path, the newest folder below the output folder in `given`. Raises InputError when the settings in
@@ -58,13 +116,20 @@ def resume_experiment(path: Path | None, given: Mapping[str, Any], console: Cons
     """
     with host_lock():
         folder = open_folder(path, given)
+        _check_method(folder, method)
         config = resumed_config(folder, given)
-        with _told_at_a_cut(folder, console):
-            console.print(f"resumed: {_progress(folder)}", markup=False)
+        with _told_at_a_cut(folder, console, method):
+            console.print(f"resumed: {method.progress(folder)}", markup=False)
             failures: Mapping[str, str] = {}
-            if any(folder.missing(cell) for cell in folder.cells):
-                failures = _measured(config, _prepared_again(config, folder, console), folder, console)
-            return report(folder, failures, console)
+            if not method.is_finished(folder):
+                failures = _measured(config, _prepared_again(config, folder, console), folder, console, method)
+            return method.report(folder, failures, console)
+
+
+def _check_method(folder: ResultsFolder, method: Method) -> None:
+    """A tuning makes other runs than an experiment: neither goes on with the other's folder."""
+    if TUNING in folder.environment and TUNING not in method.notes:
+        raise InputError(f"{folder.path}: is a tuning; go on with it by `tune --resume`")
 
 
 def _prepared(config: ExperimentConfig, output: Path, console: Console) -> Preparation:
@@ -86,12 +151,16 @@ def _prepared_again(config: ExperimentConfig, folder: ResultsFolder, console: Co
 
 
 def _measured(
-    config: ExperimentConfig, preparation: Preparation, folder: ResultsFolder, console: Console
+    config: ExperimentConfig, preparation: Preparation, folder: ResultsFolder, console: Console, method: Method
 ) -> Mapping[str, str]:
     """Measure what is missing; cell -> why it failed."""
-    pricing = pricing_of(folder)
+    pricing, environments = pricing_of(folder), _environments(config)
     with LocalPlatform(config.bucket_name, config.fault_settings) as platform:
-        return Cells(config, preparation, platform, folder, console, _environments(config), pricing).measure_missing()
+
+        def make_cells(settings: ExperimentConfig, said: Console) -> Cells:
+            return Cells(settings, preparation, platform, folder, said, environments, pricing)
+
+        return method.measure(config, folder, make_cells, console)
 
 
 def _environments(config: ExperimentConfig) -> dict[Cell, int]:
@@ -106,20 +175,24 @@ def report(folder: ResultsFolder, failures: Mapping[str, str], console: Console)
     results = folder.results()
     if not results:
         return 1
-    path = folder.path / "results.csv"
-    write_results(path, results)
-    drawn = draw_figures(path, folder.path / "figures")
-    page = folder.path / PAGE
-    write_page([folder.path], page)
+    written = write_report(folder, results)
     print_table(results, console)
-    written = f"written: {path}, {page} and {len(drawn)} figures; one folder per cell in {folder.path / 'cells'}"
     console.print(written, markup=False)
     whole = all(folder.state(cell) in {"valid", "invalid"} for cell in folder.cells)
     return 0 if whole and not failures and not any(r.lost + r.duplicates + r.errors for r in results) else 1
 
 
+def write_report(folder: ResultsFolder, results: Sequence[CellResult]) -> str:
+    """Write results.csv, the figures and the page of at least one result; a line that says so."""
+    path, page = folder.path / "results.csv", folder.path / PAGE
+    write_results(path, results)
+    drawn = draw_figures(path, folder.path / "figures")
+    write_page([folder.path], page)
+    return f"written: {path}, {page} and {len(drawn)} figures; one folder per cell in {folder.path / 'cells'}"
+
+
 @contextmanager
-def _told_at_a_cut(folder: ResultsFolder | None, console: Console) -> Iterator[None]:
+def _told_at_a_cut(folder: ResultsFolder | None, console: Console, method: Method) -> Iterator[None]:
     """When the experiment is cut off, say what is done and where."""
     try:
         yield
@@ -127,7 +200,7 @@ def _told_at_a_cut(folder: ResultsFolder | None, console: Console) -> Iterator[N
         raise  # refused: nothing was begun that could be cut off
     except (KeyboardInterrupt, BenchmarkError) as error:
         if folder:
-            console.print(f"cut off: {_progress(folder)}", markup=False)
+            console.print(f"cut off: {method.progress(folder)}", markup=False)
             folder.mark_unfinished(str(error) or "the experiment was interrupted")
         elif isinstance(error, KeyboardInterrupt):
             console.print("cut off: nothing is measured yet")

@@ -18,6 +18,8 @@ from serverless_mlperf.tries import Try, begin_try, mark_unfinished, read_json, 
 
 State = Literal["missing", "partial", "valid", "invalid"]
 EXPERIMENT: Final = "experiment.json"
+TUNING: Final = "tuning"
+"""In a folder's environment: what a tuning was asked; its cells have as many runs as were worth it."""
 
 
 @dataclass(frozen=True, slots=True)

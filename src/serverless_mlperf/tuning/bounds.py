@@ -1,9 +1,10 @@
 """Intervals of a tuning: of a quantile over queries and runs, and of a mean over runs. Pure.
 
-Runs are the unit: queries of one run share a host, an hour and an environment. So a quantile's interval has two parts.
-Order statistics with binomial ranks say what the queries can tell; it is widened by what the runs can tell, Student's t
-on the spread of the runs' geometric means, with the runs weighted by their queries. The sum of both half widths is never
-less than one for both together. The spread is that of all candidates, pooled, or the candidate's own where that is more.
+Runs are the unit: queries of one run share a host, an hour and an environment. So a quantile's interval has two
+parts. Order statistics with binomial ranks say what the queries can tell; it is widened by what the runs can tell,
+Student's t on the spread of the runs' geometric means, with the runs weighted by their queries. The sum of both half
+widths is never less than one for both together. The spread is that of all candidates, pooled, or the candidate's own
+where that is more.
 """
 
 from collections.abc import Iterable, Sequence
@@ -91,13 +92,17 @@ def squared(counts: Sequence[int]) -> float:
     return sum(weight**2 for weight in weights(counts))
 
 
-def over_runs(values: Sequence[float], counts: Sequence[int], spread: Spread | None, tails: tuple[float, float]) -> Interval:
+def over_runs(
+    values: Sequence[float], counts: Sequence[int], spread: Spread | None, tails: tuple[float, float]
+) -> Interval:
     """Of a figure that each run has: the weighted geometric mean; `tails` are those of the lower and the upper end."""
     value = math.exp(sum(w * math.log(v) for w, v in zip(weights(counts), values, strict=True)))
     return widened(Interval(value, value, value), counts, spread, tails)
 
 
-def quantile_interval(ordered: "np.ndarray[tuple[int], np.dtype[np.float64]]", p: float, tails: tuple[float, float]) -> Interval:
+def quantile_interval(
+    ordered: "np.ndarray[tuple[int], np.dtype[np.float64]]", p: float, tails: tuple[float, float]
+) -> Interval:
     """Of ascending values that are independent draws."""
     low, high = interval_ranks(len(ordered), p, tails[0])[0], interval_ranks(len(ordered), p, tails[1])[1]
     rank = max(0, math.ceil(len(ordered) * p - 1e-9) - 1)

@@ -117,7 +117,9 @@ class Judge:
         findings = tuple(self._finding(candidate, objective) for objective in self._question.objectives)
         if candidate.failed is not None or not candidate.runs:
             return Judged(candidate, findings, "no data", None, None)
-        cost = over_runs(candidate.costs, candidate.counts, self._own("costs", candidate), self._both(self._tails.worse))
+        cost = over_runs(
+            candidate.costs, candidate.counts, self._own("costs", candidate), self._both(self._tails.worse)
+        )
         return Judged(candidate, findings, _worst(findings), self._goal(candidate, cost), cost)
 
     def _goal(self, candidate: Candidate, cost: Interval) -> Interval:

@@ -1,4 +1,7 @@
-"""What a configuration has to reach, as the command line says it: `p99=200ms`, `mean=50ms`, `cold=2s`, `accuracy>=0.7`."""
+"""What a configuration has to reach, as the command line says it.
+
+`p99=200ms`, `mean=50ms`, `cold=2s` (the median cold start), `accuracy>=0.7`.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -7,7 +7,7 @@ from typing import Final, Literal
 from serverless_mlperf.tuning.allocation import Reason
 from serverless_mlperf.tuning.bounds import Interval
 from serverless_mlperf.tuning.candidates import Candidate, queries_of
-from serverless_mlperf.tuning.judging import Judge, Judged, Question
+from serverless_mlperf.tuning.judging import Judge, Judged, Question, State
 
 Standing = Literal["best", "tie", "worse", "no better", "open", "misses", "out of reach", "unverified", "no data"]
 LEVELS: Final = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 0.9999)
@@ -95,24 +95,29 @@ def _place(judge: Judge, question: Question, judged: Judged, best: Judged | None
 
 
 def _standing(question: Question, judged: Judged, best: Judged | None, ratio: Interval | None) -> Standing:
-    if judged.state == "missed":
-        return "misses"
-    if judged.state == "out of reach":
-        return "out of reach"
-    if ratio is None or best is None:
-        return "unverified" if len(judged.candidate.runs) >= len(question.ladder.runs) else "open"
-    if judged.name == best.name:
-        return "best"
+    dropped: Mapping[State, Standing] = {"missed": "misses", "out of reach": "out of reach"}
+    if judged.state in dropped:
+        return dropped[judged.state]
+    if best is not None and ratio is not None:
+        if judged.name == best.name:
+            return "best"
+        if beside := _beside(question, judged, ratio):
+            return beside
+    return "unverified" if len(judged.candidate.runs) >= len(question.ladder.runs) else "open"
+
+
+def _beside(question: Question, judged: Judged, ratio: Interval) -> Standing | None:
+    """Of one that may be worth less than the recommended one, or meets as well."""
     if ratio.low > 1:
         return "worse"
     if judged.state == "met":
         return "tie"
-    if ratio.low >= 1 - question.same:
-        return "no better"
-    return "unverified" if len(judged.candidate.runs) >= len(question.ladder.runs) else "open"
+    return "no better" if ratio.low >= 1 - question.same else None
 
 
-def _sure(question: Question, candidates: Sequence[Candidate], best: Judged | None, holds: Callable[[Judge, str], bool]) -> float | None:
+def _sure(
+    question: Question, candidates: Sequence[Candidate], best: Judged | None, holds: Callable[[Judge, str], bool]
+) -> float | None:
     if best is None:
         return None
     kept = None

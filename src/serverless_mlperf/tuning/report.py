@@ -1,0 +1,238 @@
+"""A recommendation as lines and as JSON."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+import math
+from statistics import median
+from typing import Any, Final
+
+from rich.text import Text
+
+from serverless_mlperf.report.results import CellResult
+from serverless_mlperf.tuning.bounds import Interval
+from serverless_mlperf.tuning.judging import Finding, Judged
+from serverless_mlperf.tuning.recommendation import Place, Recommendation
+
+SCHEMA: Final = 1
+NAME_WIDTH: Final = 29
+STYLES: Final = {"best": "bold green", "tie": "green", "misses": "red", "out of reach": "red", "no data": "yellow"}
+"""Colour repeats what the word says."""
+STOPPED: Final = {
+    "decided": "nothing more can change it",
+    "budget": "the budget is spent",
+    "all runs": "all runs are made",
+}
+_SAID: Final = {
+    "best": "recommended", "tie": "tie", "worse": "worse", "no better": "no better", "open": "open",
+    "misses": "misses", "out of reach": "cannot meet", "unverified": "not verified", "no data": "no data",
+}  # fmt: skip
+
+
+def lines(found: Recommendation, results: Sequence[CellResult], invalid: int) -> Iterator[Text]:
+    """A table of at most 80 columns and the recommendation in words."""
+    question = found.question
+    latency = question.latency
+    yield Text("")
+    yield Text(
+        f"{'candidate':{NAME_WIDTH}} {'runs':>4} {'queries':>7} {latency.name + ' ms':>9} {'$/M':>8}  standing",
+        style="bold",
+    )
+    for place in found.places:
+        yield Text(_row(place, latency.name), style=STYLES.get(place.standing, ""))
+    yield Text("")
+    for line in _words(found, results):
+        yield Text(line)
+    yield Text(_account(found))
+    if invalid:
+        yield Text(f"{invalid} of its runs are INVALID by what the host delivered, and counted (--allow-invalid)")
+
+
+def document(found: Recommendation, results: Sequence[CellResult], folder: str, invalid: int) -> dict[str, Any]:
+    """tune.json: plain values; an end of an interval that is not known is null."""
+    question, runner_up, nearest = found.question, found.runner_up, found.nearest
+    return {
+        "schema": SCHEMA,
+        "folder": folder,
+        "objectives": [objective.text for objective in question.objectives],
+        "goal": question.goal,
+        "confidence": question.confidence,
+        "same_within": question.same,
+        "recommended": found.best.judged.name if found.best else None,
+        "runner_up": runner_up.judged.name if found.best and runner_up else None,
+        "ties": [place.judged.name for place in found.ties],
+        "nearest": nearest.judged.name if nearest and not found.best else None,
+        "meets_confidence": found.meets_sure,
+        "best_confidence": found.best_sure,
+        "stopped": found.stopped,
+        "queries": found.queries,
+        "grid_queries": question.ladder.grid,
+        "budget_queries": question.ladder.budget,
+        "runs_queries": list(question.ladder.runs),
+        "invalid_runs_counted": invalid,
+        "candidates": [_candidate(place, _of(place, results)) for place in found.places],
+    }
+
+
+def _candidate(place: Place, results: Sequence[CellResult]) -> dict[str, Any]:
+    judged = place.judged
+    candidate = judged.candidate
+    return {
+        "name": judged.name,
+        "standing": place.standing,
+        "failed": candidate.failed,
+        "runs": list(candidate.counts),
+        "queries": candidate.queries,
+        "goal": _interval(judged.goal),
+        "goal_over_recommended": _interval(place.ratio),
+        "usd_per_million": _interval(judged.cost),
+        "usd_modelled": any(result.cost.modelled for result in results if result.cost),
+        "objectives": [_finding(finding) for finding in judged.findings],
+        "cold_start_ms": _cold(judged),
+        "accuracy": candidate.accuracy,
+        "accuracy_images": candidate.accuracy_images,
+        "modelled_mean_forward_ms": _modelled(results),
+    }
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {
+        "objective": finding.objective.text,
+        "state": finding.state,
+        "figure": _interval(finding.figure),
+        "from": finding.count,
+    }
+
+
+def _interval(found: Interval | None) -> Mapping[str, float | None] | None:
+    if found is None:
+        return None
+    return {name: value if math.isfinite(value) else None for name, value in asdict(found).items()}
+
+
+def _cold(judged: Judged) -> dict[str, Any] | None:
+    cold_ms = judged.candidate.cold_ms
+    return {"median": median(cold_ms), "from": len(cold_ms)} if cold_ms else None
+
+
+def _modelled(results: Sequence[CellResult]) -> dict[str, float | None] | None:
+    """What share and quota predict from the CPU time of the last run: beside the measured figures, deciding nothing."""
+    if not results:
+        return None
+    return {"share": results[-1].share_predicted_ms, "quota": results[-1].quota_predicted_ms}
+
+
+def _of(place: Place, results: Sequence[CellResult]) -> list[CellResult]:
+    return [r for r in results if f"{r.task}-{r.engine_and_format}-{r.memory_mib}" == place.judged.name]
+
+
+def _row(place: Place, name: str) -> str:
+    judged = place.judged
+    figure = next((f.figure for f in judged.findings if f.objective.name == name), None)
+    latency = "-" if figure is None else f"{figure.value:.1f}"
+    cost = "-" if judged.cost is None else f"{judged.cost.value:.3f}"
+    counts = f"{len(judged.candidate.runs):>4} {judged.candidate.queries:>7}"
+    return f"{judged.name:{NAME_WIDTH}} {counts} {latency:>9} {cost:>8}  {_said(place)}"
+
+
+def _said(place: Place) -> str:
+    if place.standing in ("worse", "tie") and place.ratio is not None:
+        return f"{_SAID[place.standing]} ({place.ratio.value - 1:+.0%})"
+    if place.standing in ("misses", "out of reach"):
+        return f"{_SAID[place.standing]} {_culprit(place.judged).objective.name}"
+    return _SAID[place.standing]
+
+
+def _culprit(judged: Judged) -> Finding:
+    """The objective that is missed."""
+    return next(f for f in judged.findings if f.state == judged.state)
+
+
+def _words(found: Recommendation, results: Sequence[CellResult]) -> Iterator[str]:
+    best = found.best
+    if best is None:
+        yield from _none(found)
+        return
+    judged = best.judged
+    yield f"Recommended: {judged.name}"
+    yield from (f"  {_meets(finding)}" for finding in judged.findings)
+    yield f"  cost {_shown(judged.cost, 3)} USD per million{_modelled_price(_of(best, results))}"
+    if cold := _cold(judged):
+        yield f"  cold start median {cold['median']:.0f} ms, of {cold['from']}"
+    if judged.candidate.accuracy is not None:
+        yield f"  accuracy {judged.candidate.accuracy:.3f} over {judged.candidate.accuracy_images} images"
+    yield from _beside(found)
+    yield from _sure(found)
+
+
+def _meets(finding: Finding) -> str:
+    objective = finding.objective
+    what = {"cold": "cold starts", "accuracy": "images"}.get(objective.kind, "queries")
+    unit, bound = (
+        ("", f">= {objective.bound:g}") if objective.kind == "accuracy" else (" ms", f"<= {objective.bound:g} ms")
+    )
+    return f"{objective.name} {_shown(finding.figure, 1 if unit else 3)}{unit}, {bound}: of {finding.count} {what}"
+
+
+def _beside(found: Recommendation) -> Iterator[str]:
+    goal = {"cost": "cost", "latency": "latency", "balanced": "cost x latency"}[found.question.goal]
+    if (runner_up := found.runner_up) and runner_up.ratio is not None:
+        yield f"  runner-up {runner_up.judged.name}: {goal} x {_shown(runner_up.ratio, 3)}, {_SAID[runner_up.standing]}"
+    if found.ties:
+        yield "  not told apart from it: " + ", ".join(place.judged.name for place in found.ties)
+    still_open = [place.judged.name for place in found.places if place.standing in ("open", "unverified")]
+    if still_open:
+        yield "  may be better, but not told to meet: " + ", ".join(still_open)
+
+
+def _sure(found: Recommendation) -> Iterator[str]:
+    same = f"{found.question.same:.0%}"
+    meets = "" if found.meets_sure is None else f"meets: {found.meets_sure:.4g}"
+    if found.best_sure is None:
+        yield f"  confidence that it {meets}; that none is better by {same}: below 0.5"
+    else:
+        yield f"  confidence that it {meets}; that none is better by {same} as well: {found.best_sure:.4g}"
+
+
+def _none(found: Recommendation) -> Iterator[str]:
+    """Which one comes nearest, and by how much it misses."""
+    standings = {place.standing for place in found.places}
+    if standings <= {"misses", "out of reach", "no data"} and standings != {"no data"}:
+        yield "None meets the objectives."
+    else:
+        yield f"None was told to meet the objectives at a confidence of {found.question.confidence:g}."
+    if (nearest := found.nearest) is None:
+        yield "  nothing could be measured: " + "; ".join(
+            f"{p.judged.name}: {p.judged.candidate.failed}" for p in found.places
+        )
+        return
+    yield f"  nearest: {nearest.judged.name}"
+    yield from (f"    {_against(finding)}" for finding in nearest.judged.findings if finding.state != "met")
+    failed = [f"{p.judged.name}: {p.judged.candidate.failed}" for p in found.places if p.judged.candidate.failed]
+    yield from (f"  not measured: {reason}" for reason in failed)
+
+
+def _against(finding: Finding) -> str:
+    bound, figure = finding.objective.bound, finding.figure
+    if figure is None:
+        return f"{finding.objective.text}: nothing measured"
+    by = figure.value / bound - 1 if bound else 0.0
+    return f"{finding.objective.text}: measured {_shown(figure, 3)}, {by:+.1%} of the bound, of {finding.count}"
+
+
+def _account(found: Recommendation) -> str:
+    grid = found.question.ladder.grid
+    return (
+        f"{found.queries} queries, {found.queries / grid:.0%} of the {grid} of the exhaustive grid; "
+        f"ended because {STOPPED[found.stopped]}"
+    )
+
+
+def _modelled_price(results: Sequence[CellResult]) -> str:
+    return " (modelled)" if any(result.cost.modelled for result in results if result.cost) else ""
+
+
+def _shown(figure: Interval | None, digits: int) -> str:
+    if figure is None:
+        return "n/a"
+    high = "..." if math.isinf(figure.high) else f"{figure.high:.{digits}f}"
+    return f"{figure.value:.{digits}f} [{figure.low:.{digits}f}, {high}]"
