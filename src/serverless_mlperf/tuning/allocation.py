@@ -6,7 +6,7 @@ a leader that meets, those are measured that may still be better, the most promi
 The others wait: they are dropped by an interval, or never, but cost no queries while they cannot matter.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -33,6 +33,10 @@ class Stop:
     reason: Reason
 
 
+Choose = Callable[[Question, Sequence[Candidate]], Step | Stop]
+"""A way to choose the next run."""
+
+
 def next_step(question: Question, candidates: Sequence[Candidate]) -> Step | Stop:
     """What to do after what has been measured so far."""
     first = next((each for each in candidates if not each.runs and each.failed is None), None)
@@ -46,6 +50,12 @@ def next_step(question: Question, candidates: Sequence[Candidate]) -> Step | Sto
     left = question.ladder.budget - queries_of(candidates)
     affordable = (step for each in wanted if (step := _step(question, each.candidate)).queries <= left)
     return next(affordable, Stop("budget"))
+
+
+def every_run(question: Question, candidates: Sequence[Candidate]) -> Step | Stop:
+    """The exhaustive grid: all runs of all candidates, a run of each in turn."""
+    left = [each for each in candidates if each.failed is None and len(each.runs) < len(question.ladder.runs)]
+    return _step(question, min(left, key=lambda each: len(each.runs))) if left else Stop("all runs")
 
 
 def _for_the_spread(judge: Judge, question: Question) -> Iterator[Judged]:

@@ -37,6 +37,8 @@ class Finding:
     count: int
     """Queries, cold starts or images that it is told from."""
     state: State
+    over: int | None = None
+    """Of a quantile: how many queries were over the bound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +150,8 @@ class Judge:
             return Finding(objective, None, 0, "no data")
         tails = (self._tails.misses, self._tails.meets)
         figure = self._figure(candidate, objective, tails)
-        return Finding(objective, figure, count, self._state(candidate, objective, figure))
+        over = _over(candidate, objective)
+        return Finding(objective, figure, count, self._state(candidate, objective, figure, over), over)
 
     def _figure(self, candidate: Candidate, objective: Objective, tails: tuple[float, float]) -> Interval:
         if objective.kind == "cold" and objective.p is not None:
@@ -162,21 +165,19 @@ class Judge:
         found = quantile_interval(candidate.ordered_ms, objective.p, tails)
         return widened(found, counts, self._own("centres", candidate), tails)
 
-    def _state(self, candidate: Candidate, objective: Objective, figure: Interval) -> State:
+    def _state(self, candidate: Candidate, objective: Objective, figure: Interval, over: int | None) -> State:
         if figure.low > objective.bound:
             return "missed"
-        if self._is_out_of_reach(candidate, objective):
+        if self._is_out_of_reach(objective, over):
             return "out of reach"
         ready = objective.kind == "cold" or len(candidate.runs) >= self._question.ladder.first_look
         return "met" if ready and figure.high <= objective.bound else "undecided"
 
-    def _is_out_of_reach(self, candidate: Candidate, objective: Objective) -> bool:
+    def _is_out_of_reach(self, objective: Objective, over: int | None) -> bool:
         """More queries are over the bound already than all of a candidate's queries allow: no more would mend that."""
-        if objective.kind != "quantile" or objective.p is None:
+        if over is None or objective.p is None:
             return False
-        over = sum(latency > objective.bound for run in candidate.runs for latency in run.latencies_ms)
-        allowed = allowed_over(self._question.ladder.most, objective.p, self._tails.meets)
-        return over > (allowed or 0)
+        return over > (allowed_over(self._question.ladder.most, objective.p, self._tails.meets) or 0)
 
     def _own(self, figure: Literal["centres", "means", "costs"], candidate: Candidate) -> Spread | None:
         common: Spread | None = getattr(self._spreads, figure)
@@ -190,6 +191,12 @@ class Judge:
 
 def _mean(candidate: Candidate) -> float:
     return over_runs(candidate.costs, candidate.counts, None, (0.5, 0.5)).value
+
+
+def _over(candidate: Candidate, objective: Objective) -> int | None:
+    if objective.kind != "quantile":
+        return None
+    return len(candidate.ordered_ms) - int(np.searchsorted(candidate.ordered_ms, objective.bound, side="right"))
 
 
 def _of_accuracy(candidate: Candidate, objective: Objective) -> Finding:

@@ -1,11 +1,13 @@
 """How many queries a tuning takes: the runs of a candidate, the budget, and what each claim may be wrong by. Pure.
 
 The number of queries follows from the objectives. That a quantile is under its bound can be told from n queries only
-when p^n is at most the permitted error; twice as many let some be over it. Half of the permitted error is for telling
-that a candidate meets the objectives when it does not: shared by all candidates (any of them may be the wrong one) and
-by the two looks at which it can be told, not by the objectives (all have to be met). The other half is for dropping the
-best one: a quarter for telling that it misses (shared by objectives and looks), a quarter for telling that another is
-better (shared by the others and by looks).
+when p^n is at most the permitted error, and none of them is over it. With three times as many it is told, in about nine
+of ten cases, of a candidate of which a quarter of the permitted share is over: of a p99, one query in 400.
+
+Half of the permitted error is for telling that a candidate meets the objectives when it does not: shared by all
+candidates (any of them may be the wrong one) and by the two looks at which it can be told, not by the objectives (all
+have to be met). The other half is for dropping the best one: a quarter for telling that it misses (shared by objectives
+and looks), a quarter for telling that another is better (shared by the others and by looks).
 """
 
 from collections.abc import Sequence
@@ -22,6 +24,8 @@ from serverless_mlperf.tuning.objectives import Objective
 CONFIDENCE: Final = 0.95
 FIRST: Final = 64
 """Queries of a first run: the least of which LoadGen says VALID in SingleStream (early stopping)."""
+LET_SOME_BE_OVER: Final = 3
+"""So many times the least number of queries are those of one candidate, at most."""
 LOOKS: Final = 2
 """Runs, the last ones, after which a candidate can be told to meet its objectives."""
 LEAST_RUNS: Final = 4
@@ -85,7 +89,7 @@ def make_ladder(
     meets = _tails(confidence, candidates, len(objectives), 1).meets
     needs, why = _needs(objectives, meets)
     least = max(needs, first * 2 ** (LEAST_RUNS - 1))
-    wanted = max(2 * needs, least) if most is None else most
+    wanted = max(LET_SOME_BE_OVER * needs, least) if most is None else most
     if wanted < least:
         reason = f"{why} is told from {needs}" if needs == least else f"{LEAST_RUNS} runs are, the first of {first}"
         raise InputError(f"--most-queries: {wanted} are too few: {reason}; give at least {least}")
@@ -105,8 +109,8 @@ def _needs(objectives: Sequence[Objective], tail: float) -> tuple[int, str]:
 
 
 def _cold_starts(p: float, tail: float) -> int:
-    """Twice as many as give a bound, as with queries."""
-    return max(MIN_COLD, 2 * queries_for_upper_bound(p, tail))
+    """As with queries."""
+    return max(MIN_COLD, LET_SOME_BE_OVER * queries_for_upper_bound(p, tail))
 
 
 def _runs(most: int, first: int) -> tuple[int, ...]:

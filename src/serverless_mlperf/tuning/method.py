@@ -19,7 +19,7 @@ from serverless_mlperf.experiment import MakeCells, write_report
 from serverless_mlperf.report.progress import LiveProgress
 from serverless_mlperf.store import EXPERIMENT, TUNING, ResultsFolder
 from serverless_mlperf.tries import write_json
-from serverless_mlperf.tuning.allocation import Step, Stop, next_step
+from serverless_mlperf.tuning.allocation import Choose, Step, Stop, next_step
 from serverless_mlperf.tuning.candidates import Candidate, queries_of
 from serverless_mlperf.tuning.judging import Question
 from serverless_mlperf.tuning.observed import invalid_runs, read_candidates, unusable_runs
@@ -34,8 +34,9 @@ _QUESTION: Final = TypeAdapter(Question)
 class Tuning:
     """Measures what a question needs; see `experiment.Method`."""
 
-    def __init__(self, question: Question, *, allow_invalid: bool = False) -> None:
+    def __init__(self, question: Question, choose: Choose = next_step, *, allow_invalid: bool = False) -> None:
         self._question = question
+        self._choose = choose
         self._allow_invalid = allow_invalid
         self._unsettled: frozenset[tuple[str, int]] = frozenset()
         self._failures: dict[str, str] = {}
@@ -48,7 +49,7 @@ class Tuning:
         return {TUNING: {**asdict(self._question), "allow_invalid": self._allow_invalid}}
 
     @classmethod
-    def of_folder(cls, folder: ResultsFolder) -> "Tuning":
+    def of_folder(cls, folder: ResultsFolder, choose: Choose = next_step) -> "Tuning":
         """To go on with; raises InputError when the folder is not a tuning's."""
         notes = folder.environment.get(TUNING)
         if not isinstance(notes, dict):
@@ -59,13 +60,13 @@ class Tuning:
             question = _QUESTION.validate_python({k: v for k, v in notes.items() if k != "allow_invalid"})
         except ValidationError as error:
             raise InputError(f"{folder.path / EXPERIMENT}: {TUNING} is damaged; begin a new tuning") from error
-        found = cls(question, allow_invalid=bool(notes.get("allow_invalid")))
+        found = cls(question, choose, allow_invalid=bool(notes.get("allow_invalid")))
         found._unsettled = unusable_runs(folder, found._allow_invalid)  # once more: the host may be free by now
         return found
 
     def is_finished(self, folder: ResultsFolder) -> bool:
         """Whether the question needs no more runs, or has none left."""
-        return isinstance(next_step(self._question, self._candidates(folder)), Stop)
+        return isinstance(self._choose(self._question, self._candidates(folder)), Stop)
 
     def measure(
         self, config: ExperimentConfig, folder: ResultsFolder, make_cells: MakeCells, console: Console
@@ -74,7 +75,7 @@ class Tuning:
         cells = {cell.name: cell for cell in config.cells}
         quiet = Console(quiet=True)  # a line per run is said here; its block of figures is in its folder
         begun_s, before = time.monotonic(), queries_of(self._candidates(folder))
-        while isinstance(step := next_step(self._question, candidates := self._candidates(folder)), Step):
+        while isinstance(step := self._choose(self._question, candidates := self._candidates(folder)), Step):
             console.print(_ahead(self._question, step, candidates, time.monotonic() - begun_s, before), markup=False)
             measuring = make_cells(config.model_copy(update={"queries": step.queries}), quiet)
             with LiveProgress(1, console) as progress:
@@ -110,7 +111,7 @@ class Tuning:
 
     def _recommendation(self, folder: ResultsFolder) -> Recommendation:
         candidates = self._candidates(folder)
-        step = next_step(self._question, candidates)
+        step = self._choose(self._question, candidates)
         return recommend(self._question, candidates, step.reason if isinstance(step, Stop) else "budget")
 
     def _candidates(self, folder: ResultsFolder) -> list[Candidate]:

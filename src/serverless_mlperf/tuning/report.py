@@ -100,6 +100,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "state": finding.state,
         "figure": _interval(finding.figure),
         "from": finding.count,
+        "over": finding.over,
     }
 
 
@@ -196,10 +197,11 @@ def _sure(found: Recommendation) -> Iterator[str]:
 def _none(found: Recommendation) -> Iterator[str]:
     """Which one comes nearest, and by how much it misses."""
     standings = {place.standing for place in found.places}
-    if standings <= {"misses", "out of reach", "no data"} and standings != {"no data"}:
-        yield "None meets the objectives."
+    confidence = f"at a confidence of {found.question.confidence:g}"
+    if standings == {"misses"}:
+        yield f"None meets the objectives, {confidence}."
     else:
-        yield f"None was told to meet the objectives at a confidence of {found.question.confidence:g}."
+        yield f"None can be told to meet the objectives {confidence}."
     if (nearest := found.nearest) is None:
         yield "  nothing could be measured: " + "; ".join(
             f"{p.judged.name}: {p.judged.candidate.failed}" for p in found.places
@@ -216,7 +218,8 @@ def _against(finding: Finding) -> str:
     if figure is None:
         return f"{finding.objective.text}: nothing measured"
     by = figure.value / bound - 1 if bound else 0.0
-    return f"{finding.objective.text}: measured {_shown(figure, 3)}, {by:+.1%} of the bound, of {finding.count}"
+    over = "" if finding.over is None else f", {finding.over} over the bound"
+    return f"{finding.objective.text}: measured {_shown(figure, 1)} ({by:+.1%}), of {finding.count}{over}"
 
 
 def _account(found: Recommendation) -> str:
@@ -234,5 +237,8 @@ def _modelled_price(results: Sequence[CellResult]) -> str:
 def _shown(figure: Interval | None, digits: int) -> str:
     if figure is None:
         return "n/a"
+    if not figure.low and math.isinf(figure.high):
+        return f"{figure.value:.{digits}f} [not known]"
+    low = f"{figure.low:.{digits}f}" if figure.low else "..."
     high = "..." if math.isinf(figure.high) else f"{figure.high:.{digits}f}"
-    return f"{figure.value:.{digits}f} [{figure.low:.{digits}f}, {high}]"
+    return f"{figure.value:.{digits}f} [{low}, {high}]"
