@@ -1,9 +1,10 @@
 """The command line: parse, call, print; the only place that exits."""
 
+from functools import partial
 import json
 from pathlib import Path
 import sys
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 from rich.console import Console
 import typer
@@ -11,6 +12,7 @@ import typer
 from serverless_mlperf.commands.clean import clean
 from serverless_mlperf.commands.compare import compare
 from serverless_mlperf.commands.doctor import doctor
+from serverless_mlperf.commands.formats import AsCsv, AsJson, check_formats, echo_document
 from serverless_mlperf.commands.history import history
 from serverless_mlperf.commands.inputs import inputs
 from serverless_mlperf.commands.local import local_app
@@ -23,6 +25,9 @@ from serverless_mlperf.commands.tune import tune
 from serverless_mlperf.errors import BenchmarkError, InputError
 from serverless_mlperf.interruption import Interruption
 from serverless_mlperf.workloads import MEMORY_MIB
+
+if TYPE_CHECKING:
+    from serverless_mlperf.store import ResultsFolder  # not at the top: it brings LoadGen's settings and statistics
 
 app = typer.Typer(
     help="MLPerf inference benchmarking for serverless functions.",
@@ -130,11 +135,14 @@ def run(  # noqa: PLR0913 - one parameter per option
         str | None, typer.Option(help="Faults on demand, e.g. lose=0.01,kill-handler=0.01,seed=7; never VALID then.")
     ] = None,
     output: Annotated[Path | None, typer.Option(help="Folder that gets results/<id>.")] = None,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
 ) -> None:
     """Run the experiment; without a file or options, the seed's 24 cells on the local platform."""
     from serverless_mlperf.config import given_values, load_config
-    from serverless_mlperf.experiment import resume_experiment, run_experiment
+    from serverless_mlperf.experiment import EveryRun, resume_experiment, run_experiment
 
+    check_formats(as_json, as_csv)
     if quick and full:
         raise InputError("--quick and --full exclude each other: give one of them")
     if memory and memory_type:
@@ -174,14 +182,26 @@ def run(  # noqa: PLR0913 - one parameter per option
         "billing_date": billing_date,
         "output": output,
     }
-    console = Console(soft_wrap=True)
+    console = Console(soft_wrap=True, stderr=as_json or as_csv)
+    on_end = partial(_print_results, as_json) if as_json or as_csv else None
     if profile not in (None, "default"):
         Console(stderr=True).print(f"note: --profile {profile} is not used: the local platform has no credentials")
     if resume:
         folder = experiment if experiment and not experiment.is_file() else None
         given = given_values(None if folder else experiment, options)
-        raise typer.Exit(resume_experiment(folder, given, console))
-    raise typer.Exit(run_experiment(load_config(experiment, options), console))
+        raise typer.Exit(resume_experiment(folder, given, console, EveryRun(on_end)))
+    raise typer.Exit(run_experiment(load_config(experiment, options), console, EveryRun(on_end)))
+
+
+def _print_results(as_json: bool, folder: "ResultsFolder") -> None:
+    """All runs of the folder, as summary.json has them or as results.csv has them."""
+    from serverless_mlperf.report.csvfile import results_csv
+
+    results = folder.results()
+    if as_json:
+        echo_document({"folder": str(folder.path), "runs": [result.to_dict() for result in results]})
+    else:
+        typer.echo(results_csv(results).rstrip("\n"))
 
 
 @models_app.command("build")

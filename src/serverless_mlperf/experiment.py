@@ -33,6 +33,8 @@ from serverless_mlperf.workloads import Cell
 
 MakeCells = Callable[[ExperimentConfig, Console], Cells]
 """What measures, for an experiment's configuration or one that differs in how long a run is."""
+OnEnd = Callable[[ResultsFolder], None]
+"""Told of the results folder once all is reported."""
 
 
 class Method(Protocol):
@@ -62,6 +64,9 @@ class EveryRun:
 
     notes: Mapping[str, Any] = {}
 
+    def __init__(self, on_end: OnEnd | None = None) -> None:
+        self._on_end = on_end
+
     def is_finished(self, folder: ResultsFolder) -> bool:
         """No run is missing, or INVALID."""
         return not any(folder.missing(cell) for cell in folder.cells)
@@ -78,21 +83,19 @@ class EveryRun:
 
     def report(self, folder: ResultsFolder, failures: Mapping[str, str], console: Console) -> int:
         """Print the table, write results.csv, the page and the figures."""
-        return report(folder, failures, console)
+        return report(folder, failures, console, self._on_end)
 
     def progress(self, folder: ResultsFolder) -> str:
         """Which cells are measured."""
         return _progress(folder)
 
 
-EVERY_RUN = EveryRun()
-
-
-def run_experiment(config: ExperimentConfig, console: Console, method: Method = EVERY_RUN) -> int:
+def run_experiment(config: ExperimentConfig, console: Console, method: Method | None = None) -> int:
     """Measure every cell and report; 0 when all were measured, 1 when something was lost or failed.
 
     A failed cell does not stop the others. Raises BenchmarkError for what concerns the whole experiment.
     """
+    method = method or EveryRun()
     check_output(config.output)
     check_concurrency(config.concurrency, config.memory_mib)
     prices = load_prices().region(config.price_region)
@@ -108,12 +111,15 @@ def run_experiment(config: ExperimentConfig, console: Console, method: Method = 
             return method.report(folder, _measured(config, preparation, folder, console, method), console)
 
 
-def resume_experiment(path: Path | None, given: Mapping[str, Any], console: Console, method: Method = EVERY_RUN) -> int:
+def resume_experiment(
+    path: Path | None, given: Mapping[str, Any], console: Console, method: Method | None = None
+) -> int:
     """Measure what a results folder lacks, with its own settings, and report all that is in it; as `run_experiment`.
 
     Without a path, the newest folder below the output folder in `given`. Raises InputError when the settings in
     `given`, the host, the code or what is built differ from what they were.
     """
+    method = method or EveryRun()
     with host_lock():
         folder = open_folder(path, given)
         _check_method(folder, method)
@@ -168,7 +174,7 @@ def _environments(config: ExperimentConfig) -> dict[Cell, int]:
     return {cell: config.concurrency or undisturbed_at_once(cell.memory_mib, cores) for cell in config.cells}
 
 
-def report(folder: ResultsFolder, failures: Mapping[str, str], console: Console) -> int:
+def report(folder: ResultsFolder, failures: Mapping[str, str], console: Console, on_end: OnEnd | None = None) -> int:
     """Print the table, write results.csv and the figures, of all that is in the folder; the exit status."""
     for name, reason in failures.items():
         console.print(f"not measured: {name}: {reason}", markup=False)
@@ -178,6 +184,8 @@ def report(folder: ResultsFolder, failures: Mapping[str, str], console: Console)
     written = write_report(folder, results)
     print_table(results, console)
     console.print(written, markup=False)
+    if on_end:
+        on_end(folder)
     whole = all(folder.state(cell) in {"valid", "invalid"} for cell in folder.cells)
     return 0 if whole and not failures and not any(r.lost + r.duplicates + r.errors for r in results) else 1
 

@@ -62,11 +62,12 @@ class ResultsFolder:
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Read a folder back; raises InputError when it is none."""
+        """Read a folder back, also one of an older schema; raises InputError when it is none, or of a later one."""
         try:
             content = read_json(path / EXPERIMENT)
+            check_schema(content.get("schema"), path / EXPERIMENT)
             cells, settings, environment = content["cells"], content["settings"], content["environment"]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{path}: no results folder ({error}); give one that holds {EXPERIMENT}") from error
         named = isinstance(cells, list) and all(_is_name(cell) for cell in cells)
         if not named or not isinstance(settings, dict) or not isinstance(environment, dict):
@@ -140,6 +141,24 @@ class ResultsFolder:
         """The settings as the experiment's configuration; raises InputError where they are not one."""
         return checked_config(self.settings, str(self.path / EXPERIMENT))
 
+    def shortfalls(self) -> list[str]:
+        """What was to be measured and has no result, a line each: not begun, cut off, or damaged."""
+        try:
+            config = self.config
+        except InputError as error:
+            return [f"{self.path.name}: what is missing cannot be told ({error})"]
+        return [
+            f"{self.path.name}: {cell}, run {run}: {self._why(cell, run)}"
+            for cell in self.cells
+            for run in self._runs()
+            if next_run(config, self.steps(cell, run)) is not None
+        ]
+
+    def _why(self, cell: str, run: int) -> str:
+        """Of its last try without result; one that was cut off before it noted its run may be this run's."""
+        tries = [each for each in self.tries(cell) if each.result is None and each.run in (run, None)]
+        return tries[-1].shortfall if tries else "is not measured"
+
     def mark_unfinished(self, reason: str) -> None:
         """Say in every folder of a try without result that it does not count, and why.
 
@@ -153,6 +172,17 @@ class ResultsFolder:
 
     def _runs(self) -> range:
         return range(1, self.repeat + 1)
+
+
+def check_schema(schema: object, path: Path) -> None:
+    """Raise InputError when a file is not of a schema that this version reads: all up to its own."""
+    if not isinstance(schema, int) or isinstance(schema, bool) or schema < 1:
+        raise InputError(f"{path}: is damaged (schema {schema!r}); give another results folder")
+    if schema > SCHEMA_VERSION:
+        raise InputError(
+            f"{path}: schema {schema} is of a later version, this one reads up to {SCHEMA_VERSION}; "
+            "update serverless-mlperf"
+        )
 
 
 def _is_name(cell: object) -> bool:

@@ -39,6 +39,15 @@ class Try:
         """Of the folder: tries of a cell are counted through."""
         return int(self.folder.name.removeprefix("run-"))
 
+    @property
+    def shortfall(self) -> str:
+        """Why a try without result has none."""
+        reason = _read_object(self.folder / UNFINISHED).get("reason")
+        if reason:
+            return f"cut off ({reason})"
+        damaged = (self.folder / "summary.json").exists()
+        return f"{self.folder.name} is damaged" if damaged else f"{self.folder.name} was cut off"
+
     @classmethod
     def read(cls, folder: Path) -> Self:
         """Read a folder, however it was left."""

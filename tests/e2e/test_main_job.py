@@ -144,3 +144,14 @@ def wait_for(condition: object, deadline_s: float) -> None:
     while not condition():
         assert time.monotonic() < end, "the condition did not come true in time"
         signal.sigtimedwait([], 0.05)
+
+
+def test_results_are_printed_for_machines_alone(measured: tuple[Path, str]) -> None:
+    """With --json or --csv stdout holds the runs and nothing else; what people read goes to stderr."""
+    folder, _ = measured
+    as_json, as_csv = (run("run", "--resume", str(folder), option) for option in ("--json", "--csv"))
+    document = json.loads(as_json.stdout)
+    assert document["folder"] == str(folder)
+    assert [each["memory_mib"] for each in document["runs"]] == [768]
+    assert as_csv.stdout == (folder / "results.csv").read_text()
+    assert "1 runs measured" in as_json.stderr

@@ -164,3 +164,82 @@ def test_folder_that_cannot_be_written_is_one_line(folder: ResultsFolder) -> Non
     (folder.path / "cells").write_text("")
     with pytest.raises(HostError, match="run-1: cannot be made"):
         folder.run_folder("a")
+
+
+SCHEMA_1_SETTINGS = {
+    "tasks": ["classification"], "engine_and_formats": ["ie-ir"], "memory_mib": [768], "platform": "local",
+    "transport": "s3", "scenario": "offline", "mode": "performance", "queries": 3, "repeat": 1, "retry_invalid": 2,
+    "weights": None, "dataset": "synthetic", "input_dataset": None, "samples": 128, "concurrency": None,
+    "threads": None, "precision": "f32", "seed": 0, "timeout_s": 60, "bucket_name": "serverless-mlperf",
+    "output": "results",
+}  # fmt: skip
+SCHEMA_1_RESULT = {
+    "task": "classification", "engine_and_format": "ie-ir", "memory_mib": 768, "model_name": "mobilenet_openvino",
+    "run": 1, "p50_ms": 1.5, "p90_ms": 2.0, "mean_ms": 1.6, "stddev_ms": 0.1, "qps_seed": 100.0, "qps_loadgen": 99.0,
+    "completion_p50_ms": 10.0, "completion_p90_ms": 20.0, "files": 3, "time_difference_s": 0.1, "cold": 0, "warm": 3,
+    "environments": 1, "init_ms": 200.0, "share_predicted_ms": 1.5, "quota_predicted_ms": 1.4, "function_cpu_ms": 2.0,
+    "forward_cpu_ms": 1.0, "platform_cpu_ms": None, "client_cpu_ms": 0.5, "lost": 0, "duplicates": 0, "errors": 0,
+    "valid": True, "tries": 1, "top1": 1.0, "top5": 1.0, "ap": None, "ap50": None, "accuracy_samples": 3,
+    "reasons": [], "calibration_before": 1.0, "calibration_after": 1.0, "billed_ms_mean": 5.0, "max_memory_mib": 100,
+    "phases_ms": {"forward": 1.6}, "engine": {"name": "openvino"},
+}  # fmt: skip
+"""Every field that the first schema's summary.json has."""
+
+
+def test_a_folder_of_the_first_schema_is_read(tmp_path: Path) -> None:
+    """All that schema 1 wrote is understood: settings, the row, and that nothing is missing."""
+    cell = "classification-ie-ir-768"
+    run_folder = tmp_path / "cells" / cell / "run-1"
+    run_folder.mkdir(parents=True)
+    content = {"schema": 1, "settings": SCHEMA_1_SETTINGS, "cells": [cell], "environment": {"version": "0.0.1"}}
+    write_json(tmp_path / "experiment.json", content)
+    write_records(run_folder / "records.jsonl", [])
+    write_json(run_folder / "validity.json", {"schema": 1, "verdict": "VALID", "reasons": []})
+    write_json(run_folder / "summary.json", SCHEMA_1_RESULT)
+    folder = ResultsFolder.open(tmp_path)
+    (row,) = folder.results()
+    assert (row.p50_ms, row.qps_seed, row.valid, row.scenario, row.cost) == (1.5, 100.0, True, "Offline", None)
+    assert folder.shortfalls() == []
+    assert folder.state(cell) == "valid"
+
+
+@pytest.mark.parametrize(
+    ("schema", "why"),
+    [(3, "schema 3 is of a later version"), *((damaged, "is damaged") for damaged in (None, 0, "2", True))],
+)
+def test_another_schema_is_refused_in_one_line(folder: ResultsFolder, schema: object, why: str) -> None:
+    """A later schema may mean something else by the same names; one that is none is damage."""
+    path = folder.path / "experiment.json"
+    write_json(path, {**json.loads(path.read_text()), "schema": schema})
+    with pytest.raises(InputError, match=why) as refused:
+        ResultsFolder.open(folder.path)
+    assert "\n" not in str(refused.value)
+
+
+def test_shortfalls_name_what_has_no_result_and_why(folder: ResultsFolder) -> None:
+    """Not begun, cut off with and without a reason, damaged: each told apart; what was measured is not named."""
+    fill(folder.run_folder("b"))
+    folder.run_folder("b", 2)
+    folder.mark_unfinished("the experiment was interrupted")
+    damaged = folder.run_folder("a")
+    fill(damaged)
+    (damaged / "summary.json").write_text("{")
+    name = folder.path.name
+    assert folder.shortfalls() == [
+        f"{name}: b, run 2: cut off (the experiment was interrupted)",
+        f"{name}: a, run 1: run-1 is damaged",
+        f"{name}: a, run 2: is not measured",
+    ]
+
+
+def test_settings_of_another_version_leave_the_results_readable(folder: ResultsFolder) -> None:
+    """An unknown setting is one line; the rows that are there are shown all the same."""
+    fill(folder.run_folder("a"))
+    path = folder.path / "experiment.json"
+    content = json.loads(path.read_text())
+    write_json(path, {**content, "settings": {**content["settings"], "colour": "red"}})
+    opened = ResultsFolder.open(folder.path)
+    (line,) = opened.shortfalls()
+    assert "what is missing cannot be told" in line
+    assert "colour" in line
+    assert [row.memory_mib for row in opened.results()] == [768]

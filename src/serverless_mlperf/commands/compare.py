@@ -6,7 +6,7 @@ from typing import Annotated
 from rich.console import Console
 import typer
 
-from serverless_mlperf.errors import InputError
+from serverless_mlperf.commands.formats import AsCsv, AsJson, check_formats
 
 
 def compare(
@@ -18,16 +18,17 @@ def compare(
     fail_over: Annotated[
         float | None, typer.Option("--fail-over", min=0, help="Exit status 1 when something is slower by more percent.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="As CSV.")] = False,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
 ) -> None:
     """Hold two results against each other, run by run: faster, slower, the same, or not to be told."""
     from serverless_mlperf.comparison import report
     from serverless_mlperf.comparison.folders import compare_folders
 
-    if as_json and as_csv:
-        raise InputError("--json and --csv exclude each other: give one of them")
+    check_formats(as_json, as_csv)
     found = compare_folders(base, new, same_within / 100)
+    for shortfall in found.shortfalls:
+        typer.echo(f"note: {shortfall}", err=True)
     if as_json or as_csv:
         typer.echo((report.as_json if as_json else report.as_csv)(found).rstrip("\n"))
     else:

@@ -1,13 +1,11 @@
 """`serverless-mlperf history`."""
 
-import csv
-import io
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from serverless_mlperf.commands.formats import AsCsv, AsJson, check_formats, echo_document, echo_rows
 from serverless_mlperf.errors import InputError
 
 
@@ -21,15 +19,14 @@ def history(
         float, typer.Option("--same-within", min=0.1, max=100, help="Percent that a change may have to be none.")
     ] = 5.0,
     plot: Annotated[Path | None, typer.Option(help="A PNG, SVG or PDF file that gets the figures over time.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="As CSV.")] = False,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
 ) -> None:
     """Show a cell's figures from experiment to experiment, each against the one before."""
     from serverless_mlperf.comparison.history import read_history, rows
     from serverless_mlperf.report.history import draw_history, history_lines
 
-    if as_json and as_csv:
-        raise InputError("--json and --csv exclude each other: give one of them")
+    check_formats(as_json, as_csv)
     found = read_history(output, same_within / 100, cell, figure)
     if not found.entries:
         raise InputError(f"{output}: no VALID performance run of such a cell and figure; see `history --figure ''`")
@@ -37,15 +34,10 @@ def history(
         typer.echo(f"note: {line}", err=True)
     if plot:
         draw_history(found, plot)
-    flat = list(rows(found))
     if as_json:
-        typer.echo(json.dumps(flat))
+        echo_document(list(rows(found)))
     elif as_csv:
-        text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, flat[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(flat)
-        typer.echo(text.getvalue().rstrip("\n"))
+        echo_rows(list(rows(found)))
     else:
         for line in history_lines(found):
             typer.echo(line)

@@ -1,11 +1,12 @@
 """`serverless-mlperf reproduce`."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 from rich.console import Console
 import typer
+
+from serverless_mlperf.commands.formats import AsCsv, AsJson, check_formats, echo_document, echo_rows
 
 
 def reproduce(
@@ -14,14 +15,16 @@ def reproduce(
     ] = None,
     run: Annotated[bool, typer.Option("--run", help="Measure the paper's 24 cells first, as `run` does.")] = False,
     output: Annotated[Path, typer.Option(help="--run: folder that gets results/<id>.")] = Path("results"),
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
 ) -> None:
     """Set our figures beside the paper's: the shape is compared, absolute times are context."""
     from serverless_mlperf.errors import InputError
     from serverless_mlperf.report.figures import read_bars
     from serverless_mlperf.reproduction.published import published_bars
-    from serverless_mlperf.reproduction.report import document, lines
+    from serverless_mlperf.reproduction.report import document, lines, rows
 
+    check_formats(as_json, as_csv)
     if run and results:
         raise InputError("--run measures anew, and RESULTS names what is measured already: give one of them")
     if run:
@@ -29,7 +32,10 @@ def reproduce(
     file = results / "results.csv" if results and results.is_dir() else results
     ours = read_bars(file) if file else []
     if as_json:
-        typer.echo(json.dumps(document(published_bars(), ours)))
+        echo_document(document(published_bars(), ours))
+        return
+    if as_csv:
+        echo_rows(list(rows(published_bars(), ours)))
         return
     for line in lines(published_bars(), ours):
         typer.echo(line)

@@ -29,6 +29,7 @@ def compare_folders(base: Path, new: Path, margin: float) -> Comparison:
         changes=changes,
         margin=margin,
         left_out=(_invalid(base_results), _invalid(new_results)),
+        shortfalls=(*before.shortfalls(), *after.shortfalls()),
     )
 
 

@@ -82,6 +82,7 @@ def _read(paths: Sequence[Path]) -> tuple[list[tuple[ResultsFolder, str]], list[
         try:
             folder = ResultsFolder.open(path)
             read.append((folder, str(read_json(path / EXPERIMENT).get("started", ""))))
+            damaged += folder.shortfalls()
         except InputError as error:
             damaged.append(str(error))
     return read, damaged

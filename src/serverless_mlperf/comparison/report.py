@@ -34,6 +34,8 @@ class Comparison:
     margin: float
     left_out: tuple[int, int]
     """Runs that are not VALID, of base and new."""
+    shortfalls: tuple[str, ...] = ()
+    """What was to be measured in either and has no result, a line each."""
 
     def regressions(self, fail_over: float) -> list[Key]:
         """What became slower by more than a share."""
@@ -63,6 +65,7 @@ def as_json(comparison: Comparison) -> str:
         "new": comparison.new,
         "margin": comparison.margin,
         "left_out": comparison.left_out,
+        "shortfalls": comparison.shortfalls,
         "differences": [asdict(each) for each in comparison.differences],
         "changes": [_row(key, change) for key, change in sorted(comparison.changes.items())],
     }

@@ -79,11 +79,16 @@ OUR_COLUMNS: Final = (
 
 def write_results(path: Path, results: Sequence[CellResult]) -> None:
     """Write one row per run, whole or not at all; a figure without data is an empty field."""
+    write_whole(path, results_csv(results))
+
+
+def results_csv(results: Sequence[CellResult]) -> str:
+    """What `write_results` writes."""
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, (*SEED_COLUMNS, *OUR_COLUMNS), lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
     writer.writerows(_row(result) for result in results)
-    write_whole(path, text.getvalue())
+    return text.getvalue()
 
 
 def _row(result: CellResult) -> dict[str, Any]:

@@ -18,6 +18,8 @@ from serverless_mlperf.report.steps import step_lines
 from serverless_mlperf.report.waterfall import waterfall_lines
 
 NO_DATA: Final = "-"
+UNBOUNDED: Final = 10_000
+"""Wider than any table is."""
 TABLE_WIDTH: Final = 140
 """Of the tables when the output is no terminal; a pipe has no width of its own."""
 
@@ -186,11 +188,10 @@ LATENCY: Final = (
 
 
 def print_table(results: Sequence[CellResult], console: Console) -> None:
-    """Print one table of all runs with its legend; two on a terminal too narrow for it."""
+    """Print one table of all runs with its legend; as many as it takes on a terminal too narrow for it."""
     narrow = console.is_terminal and console.width < TABLE_WIDTH
     out = console if narrow else Console(file=console.file, width=max(TABLE_WIDTH, console.width))
-    for columns in (SPEED, EVIDENCE) if narrow else ((*SPEED, *EVIDENCE),):
-        out.print(_table((*NAMING, *columns), results))
+    _print_fitting((*SPEED, *EVIDENCE), results, out)
     legend = "; ".join(f"{c.heading}: {c.legend}" for c in (*NAMING, *SPEED, *EVIDENCE) if c.legend)
     out.print(legend, markup=False, highlight=False)
     _print_latencies([r for r in results if r.scenario != "Offline"], out)
@@ -204,9 +205,24 @@ def _print_latencies(results: Sequence[CellResult], out: Console) -> None:
     """Print the latency of runs that are no burst."""
     if not results:
         return
-    out.print(_table((*NAMING, *LATENCY), results))
+    _print_fitting(LATENCY, results, out)
     legend = "rate: of arrivals; latency of n warm queries, ms, with its 95 % interval or the number that one needs"
     out.print(legend, markup=False, highlight=False)
+
+
+def _print_fitting(columns: Sequence[Column], results: Sequence[CellResult], out: Console) -> None:
+    """One table, or several of which none is wider than the output; each names its rows, and none cuts a figure."""
+    taken: list[Column] = []
+    for column in columns:
+        if taken and _width((*NAMING, *taken, column), results) > out.width:
+            out.print(_table((*NAMING, *taken), results))
+            taken = []
+        taken.append(column)
+    out.print(_table((*NAMING, *taken), results))
+
+
+def _width(columns: Sequence[Column], results: Sequence[CellResult]) -> int:
+    return Console(width=UNBOUNDED).measure(_table(columns, results)).maximum
 
 
 def _table(columns: Sequence[Column], results: Sequence[CellResult]) -> Table:

@@ -17,6 +17,26 @@ def document(published: Sequence[Bar], ours: Sequence[Bar]) -> dict[str, Any]:
     return {name: _described(bars) for name, bars in (("published", published), ("ours", ours)) if bars}
 
 
+def rows(published: Sequence[Bar], ours: Sequence[Bar]) -> Iterator[dict[str, Any]]:
+    """Every cell of both, flat, with the shape of its series; a cell that was not measured has no row."""
+    for name, bars in (("published", published), ("ours", ours)):
+        known = shapes(bars)
+        to_openvino = ratios(known)
+        for bar in bars:
+            shape = known.get((bar.model, bar.engine))
+            yield {
+                "source": name,
+                "model": bar.model,
+                "engine": bar.engine,
+                "memory_mib": bar.memory_mib,
+                "latency_ms": bar.latency_ms,
+                "qps": bar.qps,
+                "vcpu_ms": shape.vcpu_ms if shape else None,
+                "spread": shape.spread if shape else None,
+                "ratio_to_openvino": to_openvino.get((bar.model, bar.engine)),
+            }
+
+
 def lines(published: Sequence[Bar], ours: Sequence[Bar]) -> Iterator[str]:
     """The comparison; without ours, what the published figures tell alone."""
     both = {"paper": published, "ours": ours} if ours else {"paper": published}

@@ -176,3 +176,13 @@ def test_progress_is_plain_and_sparse_in_a_pipe() -> None:
         "[1/2] cell: measured 0 of 5 queries, 0 errors",
         "[1/2] cell: again, because the run is INVALID for a passing reason: why",
     ]
+
+
+def test_tables_fit_a_terminal_of_80_columns() -> None:
+    """On a terminal, tables and lists are no wider than it, whatever the scenario, and nothing is cut off."""
+    text = io.StringIO()
+    long = replace(RESULT, scenario="SingleStream", memory_mib=10240, p50_ms=99999.9, qps_seed=9999.9)
+    print_table([RESULT, long], Console(file=text, width=80, force_terminal=True, color_system=None))
+    assert max(len(line) for line in text.getvalue().splitlines()) <= 80
+    assert "99999.9" in text.getvalue()
+    assert "…" not in text.getvalue()

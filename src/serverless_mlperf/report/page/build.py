@@ -58,6 +58,7 @@ def read_page(folders: Sequence[Path]) -> Page:
     """Gather everything; a folder that is damaged is a note, unless all are: then InputError."""
     opened, notes = _open(folders)
     runs = [run for folder in opened for run in _runs(folder)]
+    notes += [line for folder in opened for line in folder.shortfalls()]
     if not runs:
         raise InputError(
             f"{', '.join(map(str, folders))}: nothing is measured in it; {'; '.join(notes) or 'run first'}"

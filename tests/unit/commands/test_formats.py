@@ -1,0 +1,48 @@
+"""Results for machines: each command that prints results takes --json and --csv, and not both."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from serverless_mlperf.cli import app
+from serverless_mlperf.errors import InputError
+
+PRINTS = (["run"], ["compare", "a", "b"], ["history"], ["reproduce"], ["doctor"])
+
+
+def output_of(*arguments: str) -> str:
+    """What a command prints."""
+    done = CliRunner().invoke(app, list(arguments))
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+@pytest.mark.parametrize("command", PRINTS, ids=lambda command: command[0])
+def test_both_formats_at_once_are_refused(command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything is measured or read."""
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, [*command, "--json", "--csv"])
+    assert isinstance(done.exception, InputError)
+    assert "--json and --csv exclude each other" in str(done.exception)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_reproduce_prints_the_papers_cells_as_csv() -> None:
+    """24 rows of published figures; the sizes of a series share the shape that the JSON document gives."""
+    rows = list(csv.DictReader(io.StringIO(output_of("reproduce", "--csv"))))
+    shapes = json.loads(output_of("reproduce", "--json"))["published"]["vcpu_ms"]
+    assert len(rows) == 24
+    assert {row["source"] for row in rows} == {"published"}
+    assert {f"{row['model']} {row['engine']}": float(row["vcpu_ms"]) for row in rows} == shapes
+
+
+def test_doctor_prints_the_same_findings_in_both_formats() -> None:
+    """A row per finding, with the same names and evidence as the document's."""
+    rows = list(csv.DictReader(io.StringIO(CliRunner().invoke(app, ["doctor", "--csv"]).stdout)))
+    document = json.loads(CliRunner().invoke(app, ["doctor", "--json"]).stdout)
+    assert [row["name"] for row in rows] == [finding["name"] for finding in document["findings"]]
+    assert {row["state"] for row in rows} <= {"ok", "limited", "missing"}
