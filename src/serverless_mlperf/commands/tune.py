@@ -1,12 +1,12 @@
 """`serverless-mlperf tune`."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 from rich.console import Console
 import typer
 
+from serverless_mlperf.commands.formats import AsCsv, AsJson, check_formats, echo_document, echo_rows
 from serverless_mlperf.errors import InputError
 
 
@@ -76,15 +76,18 @@ def tune(  # noqa: PLR0913 - one parameter per option
         str | None, typer.Option("--price-region", help="Whose list prices queries are priced by (us-east-1).")
     ] = None,
     output: Annotated[Path | None, typer.Option(help="Folder that gets results/<id>.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON; progress goes to stderr.")] = False,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
 ) -> None:
     """Find the configuration to deploy: measure as far as it must be, and recommend one with its evidence.
 
     Exit status 0 with a recommendation, 1 when none meets the objectives.
     """
     from serverless_mlperf.tuning.command import Asked, go_on, tune_anew
+    from serverless_mlperf.tuning.report import rows
 
-    console = Console(soft_wrap=True, stderr=as_json, highlight=False)
+    check_formats(as_json, as_csv)
+    console = Console(soft_wrap=True, stderr=as_json or as_csv, highlight=False)
     passing = {"retry_invalid": retry_invalid, "wait_for_host_s": wait_for_host, "output": output}
     if resume is not None:
         if slo:
@@ -117,7 +120,9 @@ def tune(  # noqa: PLR0913 - one parameter per option
         )
         status, answer = tune_anew(asked, _given(options), console)
     if as_json:
-        typer.echo(json.dumps(answer))
+        echo_document(answer)
+    if as_csv:
+        echo_rows(rows(answer))
     raise typer.Exit(status)
 
 

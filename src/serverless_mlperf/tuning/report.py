@@ -73,6 +73,25 @@ def document(found: Recommendation, results: Sequence[CellResult], folder: str, 
     }
 
 
+def rows(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A row per candidate of a document, for CSV."""
+    return [_flat(each) for each in answer["candidates"]]
+
+
+def _flat(candidate: Mapping[str, Any]) -> dict[str, Any]:
+    row = {name: candidate[name] for name in ("name", "standing", "failed", "queries", "accuracy", "accuracy_images")}
+    row["runs"] = len(candidate["runs"])
+    for name in ("goal", "goal_over_recommended", "usd_per_million"):
+        row |= _ends(name, candidate[name])
+    for finding in candidate["objectives"]:
+        row |= {f"{finding['objective']}_state": finding["state"], **_ends(finding["objective"], finding["figure"])}
+    return row
+
+
+def _ends(name: str, figure: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {f"{name}_{end}": figure[end] if figure else None for end in ("value", "low", "high")}
+
+
 def _candidate(place: Place, results: Sequence[CellResult]) -> dict[str, Any]:
     judged = place.judged
     candidate = judged.candidate
