@@ -1,7 +1,7 @@
 """What a tuning gets right: the true best found, objectives verified, and the queries that it takes.
 
     python bench/tuning.py [cases]
-    python bench/tuning.py real [options of tune]
+    python bench/tuning.py real [SLO] [--allow-invalid]
 
 Simulated, seeded (serverless_mlperf.tuning.simulation). Counted are recommendations that are the true best, or within
 5 % of it; those that are as good as what all queries of all cells recommend by the same rule; those whose true figure
@@ -47,6 +47,8 @@ REAL: Final = {
     "tasks": ["classification"],
     "engine_and_formats": ["ie-ir", "ocv-tf"],
     "memory_mib": [1536, 3008],
+    "retry_invalid": 0,
+    "wait_for_host_s": 0,
     "output": "results",
 }
 OBJECTIVE, GOAL = "p90=60ms", "cost"

@@ -62,11 +62,11 @@ def _check(asked: Asked) -> None:
         ("--confidence", asked.confidence, 0.5, 0.9999),
         ("--same-within", asked.same * 100, 0.1, 50),
         ("--budget", asked.budget, LEAST_BUDGET, 1),
-        ("--queries", asked.queries or FIRST, 2, 100_000),
-        ("--most-queries", asked.most_queries or FIRST, 2, 1_000_000),
+        ("--queries", FIRST if asked.queries is None else asked.queries, 2, 100_000),
+        ("--most-queries", FIRST if asked.most_queries is None else asked.most_queries, 2, 1_000_000),
     ):
         if not low <= value <= high:
-            raise InputError(f"{name}: {value:g} is not between {low:g} and {high:g}")
+            raise InputError(f"{name}: {value:.7g} is not between {low:.7g} and {high:.7g}")
 
 
 def _config(options: Mapping[str, Any], first: int) -> ExperimentConfig:

@@ -44,7 +44,7 @@ def lines(found: Recommendation, results: Sequence[CellResult], invalid: int) ->
         yield Text(line)
     yield Text(_account(found))
     if invalid:
-        yield Text(f"{invalid} of its runs are INVALID by what the host delivered, and counted (--allow-invalid)")
+        yield Text(f"{invalid} of the runs are INVALID by the host's doing, and counted (--allow-invalid)")
 
 
 def document(found: Recommendation, results: Sequence[CellResult], folder: str, invalid: int) -> dict[str, Any]:
@@ -185,12 +185,11 @@ def _words(found: Recommendation, results: Sequence[CellResult]) -> Iterator[str
 
 
 def _meets(finding: Finding) -> str:
-    objective = finding.objective
-    what = {"cold": "cold starts", "accuracy": "images"}.get(objective.kind, "queries")
-    unit, bound = (
-        ("", f">= {objective.bound:g}") if objective.kind == "accuracy" else (" ms", f"<= {objective.bound:g} ms")
-    )
-    return f"{objective.name} {_shown(finding.figure, 1 if unit else 3)}{unit}, {bound}: of {finding.count} {what}"
+    objective, figure = finding.objective, finding.figure
+    if objective.kind == "accuracy" and figure is not None:
+        return f"accuracy {figure.value:.3f}, >= {objective.bound:g}: of {finding.count} images"
+    what = "cold starts" if objective.kind == "cold" else "queries"
+    return f"{objective.name} {_shown(figure, 1)} ms, <= {objective.bound:g} ms: of {finding.count} {what}"
 
 
 def _beside(found: Recommendation) -> Iterator[str]:
@@ -218,7 +217,7 @@ def _none(found: Recommendation) -> Iterator[str]:
     standings = {place.standing for place in found.places}
     confidence = f"at a confidence of {found.question.confidence:g}"
     if standings == {"misses"}:
-        yield f"None meets the objectives, {confidence}."
+        yield f"None meets the objectives {confidence}."
     else:
         yield f"None can be told to meet the objectives {confidence}."
     if (nearest := found.nearest) is None:
@@ -243,10 +242,7 @@ def _against(finding: Finding) -> str:
 
 def _account(found: Recommendation) -> str:
     grid = found.question.ladder.grid
-    return (
-        f"{found.queries} queries, {found.queries / grid:.0%} of the {grid} of the exhaustive grid; "
-        f"ended because {STOPPED[found.stopped]}"
-    )
+    return f"{found.queries} queries, {found.queries / grid:.0%} of the {grid} of the grid; ended: {STOPPED[found.stopped]}"
 
 
 def _modelled_price(results: Sequence[CellResult]) -> str:

@@ -36,7 +36,7 @@ def refused(*arguments: str) -> str:
         ((*SLO, "--queries", "1"), "--queries: 1 is not between 2 and 100000"),
         ((*SLO, "--queries", "0"), "--queries: 0 is not between 2 and 100000"),
         ((*SLO, "--most-queries", "0"), "--most-queries: 0 is not between 2 and 1000000"),
-        ((*SLO, "--most-queries", "100"), "--most-queries: 100 are too few: 4 runs are, the first of 64; give at least 512"),
+        ((*SLO, "--most-queries", "100"), "100 are too few: 4 runs are, the first of 64; give at least 512"),
         ((*SLO, "--scenario", "offline"), "--scenario: 'offline' is none of single-stream, server"),
         ((*SLO, "--target-qps", "5"), "--target-qps is the rate of arrivals of --scenario server"),
         ((*SLO, "--cv_task", "segmentation"), "tasks: Input should be 'classification' or 'object_detection'"),

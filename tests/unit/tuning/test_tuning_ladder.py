@@ -1,6 +1,6 @@
 """How many queries follow from the objectives, and what each claim may be wrong by."""
 
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import pytest
 
@@ -20,7 +20,7 @@ def test_sums_double(slo: str) -> None:
     """From run to run, and the first run is what LoadGen says VALID, or more."""
     runs = ladder(slo).runs
     sums = list(accumulate(runs))
-    assert all(abs(after - 2 * before) <= 1 for before, after in zip(sums, sums[1:], strict=False))
+    assert all(abs(after - 2 * before) <= 1 for before, after in pairwise(sums))
     assert runs[0] >= 64
     assert len(runs) >= 4
 
