@@ -242,7 +242,8 @@ def _against(finding: Finding) -> str:
 
 def _account(found: Recommendation) -> str:
     grid = found.question.ladder.grid
-    return f"{found.queries} queries, {found.queries / grid:.0%} of the {grid} of the grid; ended: {STOPPED[found.stopped]}"
+    share = f"{found.queries / grid:.0%} of the {grid} of the grid"
+    return f"{found.queries} queries, {share}; ended: {STOPPED[found.stopped]}"
 
 
 def _modelled_price(results: Sequence[CellResult]) -> str:
