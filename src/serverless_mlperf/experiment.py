@@ -24,7 +24,7 @@ from serverless_mlperf.pricing.table import load_prices, region_document
 from serverless_mlperf.provenance import check_unchanged, describe_client
 from serverless_mlperf.report.csvfile import write_results
 from serverless_mlperf.report.figures import draw_figures
-from serverless_mlperf.report.page.build import PAGE, write_page
+from serverless_mlperf.report.page.build import PAGE, read_page, write_page
 from serverless_mlperf.report.results import CellResult
 from serverless_mlperf.report.table import print_table
 from serverless_mlperf.resume import open_folder, resumed_config, stored_settings
@@ -195,7 +195,7 @@ def write_report(folder: ResultsFolder, results: Sequence[CellResult]) -> str:
     path, page = folder.path / "results.csv", folder.path / PAGE
     write_results(path, results)
     drawn = draw_figures(path, folder.path / "figures")
-    write_page([folder.path], page)
+    write_page(read_page([folder.path]), page)
     return f"written: {path}, {page} and {len(drawn)} figures; one folder per cell in {folder.path / 'cells'}"
 
 

@@ -6,6 +6,7 @@ Schema history: 1 first version. 2 LoadGen's own times, the client's stamps and 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 import json
+import os
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -122,10 +123,12 @@ def read_records(path: Path) -> Iterator[Record]:
 def ends_whole(path: Path) -> bool:
     """Whether a file of lines is there and its last line has its end."""
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - 1))
+            return file.read(1) in (b"", b"\n")
     except OSError:
         return False
-    return not content or content.endswith(b"\n")
 
 
 def _record(line: str) -> Record:

@@ -1,7 +1,7 @@
 """Results folders -> one HTML file."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib import resources
 import json
 from pathlib import Path
@@ -10,8 +10,8 @@ from typing import Any, Final
 from serverless_mlperf.errors import InputError
 from serverless_mlperf.files import write_whole
 from serverless_mlperf.provenance import flattened
-from serverless_mlperf.records import read_records
 from serverless_mlperf.report.page import rows
+from serverless_mlperf.report.page.drawn import read_drawn
 from serverless_mlperf.report.page.model import Figure, Page, Row
 from serverless_mlperf.report.page.rows import Measured
 from serverless_mlperf.store import ResultsFolder
@@ -19,6 +19,7 @@ from serverless_mlperf.store import ResultsFolder
 PAGE: Final = "report.html"
 PLOTLY: Final = "package_data/plotly.min.js"
 FACT_CHARACTERS: Final = 160
+RECORDS: Final = "records.jsonl"
 LATENCY: Final = "Median of forward, warm queries, with its 95 % interval, as in the paper's figure 2."
 RATE: Final = (
     "Files over the time from the first start to the last finish, by the functions' clocks: the paper's figure 3. "
@@ -46,10 +47,10 @@ COST: Final = (
 TIMELINE: Final = "When its environments computed which query; marks show when queries were handed over."
 
 
-def write_page(folders: Sequence[Path], output: Path) -> None:
-    """Write the page of some results folders; raises InputError where none can be read or it cannot be written."""
+def write_page(page: Page, output: Path) -> None:
+    """Write the page; raises InputError where it cannot be written."""
     try:
-        write_whole(output, render(read_page(folders)))
+        write_whole(output, render(page))
     except OSError as error:
         raise InputError(f"{output}: cannot be written ({error.strerror}); choose another --output") from error
 
@@ -57,7 +58,7 @@ def write_page(folders: Sequence[Path], output: Path) -> None:
 def read_page(folders: Sequence[Path]) -> Page:
     """Gather everything; a folder that is damaged is a note, unless all are: then InputError."""
     opened, notes = _open(folders)
-    runs = [run for folder in opened for run in _runs(folder)]
+    runs = [_with_records(run, notes) for folder in opened for run in _runs(folder)]
     notes += [line for folder in opened for line in folder.shortfalls()]
     if not runs:
         raise InputError(
@@ -115,6 +116,17 @@ def _runs(folder: ResultsFolder) -> Iterator[Measured]:
                     yield Measured(result, folder.path.name, counted.folder)
 
 
+def _with_records(run: Measured, notes: list[str]) -> Measured:
+    """The run with what is drawn of its records; where they are damaged, its summary is shown all the same."""
+    if run.result.mode != "performance":
+        return run
+    try:
+        return replace(run, drawn=read_drawn(run.folder / RECORDS))
+    except InputError as error:
+        notes.append(f"distribution and timeline of {run.source}, {run.cell}, run {run.result.run}: {error}")
+        return run
+
+
 def _facts(folder: ResultsFolder) -> Iterator[tuple[str, str, str]]:
     for name, value in flattened({"settings": folder.settings, **folder.environment}):
         if not name.startswith("prices.") and value is not None:
@@ -129,11 +141,11 @@ def _figures(runs: Sequence[Measured]) -> Iterator[Figure]:
     yield _bars("qps", "Rate", RATE, "qps_seed", "files per second", runs)
     yield Figure(
         "distribution", "Distribution of latency", DISTRIBUTION, "step", "ms", "share", "series", "forward (ms)",
-        "share of queries", [row for run in runs for row in _ecdf(run)], "low", "high", x_log=True,
+        "share of queries", _ecdf(runs), "low", "high", x_log=True,
     )  # fmt: skip
     yield Figure(
         "memory", "Latency and memory size", PREDICTED, "line", "memory_mib", "ms", "kind", "memory (MB)",
-        "mean forward (ms)", rows.prediction_rows(runs),
+        "mean forward (ms)", rows.prediction_rows(runs), share_colour=len(rows.PREDICTIONS),
     )  # fmt: skip
     yield Figure(
         "waterfall", "Where the time goes", PHASES, "stack", "ms", "label", "phase", "ms", "", rows.phase_rows(runs)
@@ -163,21 +175,18 @@ def _bars(name: str, title: str, caption: str, column: str, unit: str, runs: Seq
     return Figure(name, title, caption, "bar", "memory_mib", column, "series", "memory (MB)", unit, found, *ends)
 
 
-def _ecdf(run: Measured) -> Iterator[Row]:
-    if run.result.mode == "performance":
-        warm = (r for r in read_records(run.folder / "records.jsonl") if r.verdict == "ok" and not r.cold)
-        yield from rows.ecdf_rows(
-            run, [r.phases_ns["forward"] / 1e6 for r in warm if r.phases_ns and "forward" in r.phases_ns]
-        )
+def _ecdf(runs: Sequence[Measured]) -> list[Row]:
+    curves = [(run, run.drawn.forward_ms) for run in runs if run.drawn is not None]
+    points = rows.points_of(len(curves))
+    return [row for run, forward_ms in curves for row in rows.ecdf_rows(run, forward_ms, points)]
 
 
 def _timeline(runs: Sequence[Measured]) -> Iterator[Figure]:
     """Of the first VALID performance run."""
-    chosen = next((run for run in runs if run.result.valid and run.result.mode == "performance"), None)
-    if chosen is None:
+    chosen = next((run for run in runs if run.result.valid and run.drawn is not None), None)
+    if chosen is None or chosen.drawn is None:
         return
-    records = [asdict(record) for record in read_records(chosen.folder / "records.jsonl")]
     yield Figure(
         "timeline", f"Timeline of one run: {chosen.cell} MB", TIMELINE, "span", "start_s", "environment", "kind",
-        "seconds since the first query", "", rows.timeline_rows(chosen, records), "arrived_s", "finish_s",
+        "seconds since the first query", "", rows.timeline_rows(chosen, chosen.drawn.first), "arrived_s", "finish_s",
     )  # fmt: skip

@@ -34,6 +34,8 @@ class Figure:
     """Column of what shall be drawn as a front: true on rows that no other is better than."""
     target: str | None = None
     """Column of a level to be reached, drawn as a line."""
+    share_colour: int = 1
+    """So many series in a row have one colour: what was measured, and what is modelled of it."""
 
 
 @dataclass(frozen=True, slots=True)

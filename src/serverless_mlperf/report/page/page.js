@@ -103,7 +103,7 @@
       const modelled = ordered.some((row) => row.modelled);
       return {
         type: "scatter", mode: "lines+markers", name, x: ordered.map((row) => row[figure.x]), y: ordered.map((row) => row[figure.y]),
-        line: { dash: modelled ? "dot" : "solid", color: pick(COLOURS, Math.floor(place / (figure.id === "memory" ? 3 : 1))) },
+        line: { dash: modelled ? "dot" : "solid", color: pick(COLOURS, Math.floor(place / figure.share_colour)) },
         marker: { symbol: pick(SYMBOLS, place) + (modelled ? "-open" : ""), size: 8 },
       };
     });
@@ -205,6 +205,13 @@
     URL.revokeObjectURL(link.href);
   }
 
+  // As it is seen now: filters and colours count.
+  function image(figure, format) {
+    const plot = document.getElementById(figure.id).querySelector(".plot");
+    const size = { width: plot.clientWidth, height: plot.clientHeight, scale: format === "png" ? 2 : 1 };
+    return Plotly.downloadImage(plot, { format, filename: figure.id, ...size });
+  }
+
   function sortBy(button) {
     const head = button.closest("th");
     const place = [...head.parentElement.children].indexOf(head);
@@ -227,6 +234,9 @@
     const section = document.getElementById(figure.id);
     section.querySelector("details").addEventListener("toggle", () => table(figure));
     section.querySelector(".csv").addEventListener("click", () => save(figure));
+    for (const button of section.querySelectorAll(".image")) {
+      button.addEventListener("click", () => image(figure, button.dataset.format));
+    }
   }
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", update);
   update();

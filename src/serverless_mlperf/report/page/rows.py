@@ -7,16 +7,20 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
+from serverless_mlperf.report.page.drawn import Drawn, Query
 from serverless_mlperf.report.page.model import CellFacts, Row
 from serverless_mlperf.report.results import CellResult
 from serverless_mlperf.waterfall import UNATTRIBUTED
 
-ECDF_POINTS: Final = 160
-"""Of a curve of one run; more cannot be told apart on a screen."""
+ECDF_POINTS: Final = (24, 160)
+"""Of a curve of one run, at least and at most; more cannot be told apart on a screen."""
 CONFIDENCE: Final = 0.95
-TIMELINE_QUERIES: Final = 600
-"""Of the one run whose timeline is drawn."""
+PREDICTIONS: Final = (("measured", "mean_ms"), ("share", "share_predicted_ms"), ("20 ms quota", "quota_predicted_ms"))
+"""What stands beside each other in the figure of memory sizes."""
+ECDF_ROWS: Final = 30_000
+"""Of all curves together: many runs share what the page may weigh."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,8 @@ class Measured:
     """Its results folder's name."""
     folder: Path
     """Its own, with records.jsonl."""
+    drawn: Drawn | None = None
+    """Of a performance run whose records can be read."""
 
     @property
     def cell(self) -> str:
@@ -91,11 +97,10 @@ def bar_rows(runs: Iterable[Measured], figure: str) -> list[Row]:
 
 def prediction_rows(runs: Iterable[Measured]) -> list[Row]:
     """Mean forward as measured, and as share and quota predict it from the CPU time."""
-    ways = (("measured", "mean_ms"), ("share", "share_predicted_ms"), ("20 ms quota", "quota_predicted_ms"))
     return [
         {**_names(run), "kind": f"{run.series}, {name}", "ms": _rounded(value), "modelled": name != "measured"}
         for run in _performance(runs)
-        for name, column in ways
+        for name, column in PREDICTIONS
         if (value := getattr(run.result, column)) is not None
     ]
 
@@ -170,14 +175,20 @@ def curve_rows(runs: Iterable[Measured]) -> list[Row]:
     return rows
 
 
-def ecdf_rows(run: Measured, forward_ms: Sequence[float]) -> Iterator[Row]:
+def points_of(curves: int) -> int:
+    """Points of each of so many curves."""
+    least, most = ECDF_POINTS
+    return max(least, min(most, ECDF_ROWS // max(1, curves)))
+
+
+def ecdf_rows(run: Measured, forward_ms: NDArray[np.float64], points: int = ECDF_POINTS[1]) -> Iterator[Row]:
     """The distribution of forward, with a band that holds all of it with 95 % (Dvoretzky-Kiefer-Wolfowitz, Massart)."""
-    ordered = np.sort(np.asarray(forward_ms))
+    ordered = np.sort(forward_ms)
     count = len(ordered)
     if not count:
         return
     band = math.sqrt(math.log(2 / (1 - CONFIDENCE)) / (2 * count))
-    places = np.unique(np.linspace(0, count - 1, min(count, ECDF_POINTS)).round().astype(int))
+    places = np.unique(np.linspace(0, count - 1, min(count, points)).round().astype(int))
     for place in places:
         share = (int(place) + 1) / count
         yield {
@@ -190,23 +201,25 @@ def ecdf_rows(run: Measured, forward_ms: Sequence[float]) -> Iterator[Row]:
         }
 
 
-def timeline_rows(run: Measured, records: Iterable[dict[str, Any]]) -> list[Row]:
-    """The first queries of one run: when each was handed over, and when its environment computed."""
-    served = [r for r in records if r.get("start_ns") and r.get("finish_ns") and r.get("environment_id")]
-    served.sort(key=lambda r: r["start_ns"])
-    begun = min((r["issued_ns"] for r in served), default=0)
-    lanes = {name: n for n, name in enumerate(dict.fromkeys(r["environment_id"] for r in served), 1)}
+def timeline_rows(run: Measured, queries: Sequence[Query]) -> list[Row]:
+    """Queries of one run: when each was handed over, and when its environment computed."""
+    begun = min((query.issued_ns for query in queries), default=0)
+    lanes = {name: n for n, name in enumerate(dict.fromkeys(query.environment_id for query in queries), 1)}
     return [
         {
             "cell": run.cell,
-            "environment": f"environment {lanes[r['environment_id']]}",
-            "kind": "cold" if r.get("cold") else "warm",
-            "arrived_s": round((r["issued_ns"] - begun) / 1e9, 4),
-            "start_s": round((r["start_ns"] - begun) / 1e9, 4),
-            "finish_s": round((r["finish_ns"] - begun) / 1e9, 4),
+            "environment": f"environment {lanes[query.environment_id]}",
+            "kind": "cold" if query.cold else "warm",
+            "arrived_s": _seconds(query.issued_ns, begun),
+            "start_s": _seconds(query.start_ns, begun),
+            "finish_s": _seconds(query.finish_ns, begun),
         }
-        for r in served[:TIMELINE_QUERIES]
+        for query in queries
     ]
+
+
+def _seconds(stamp_ns: int | None, begun_ns: int) -> float | None:
+    return None if stamp_ns is None else round((stamp_ns - begun_ns) / 1e9, 4)
 
 
 def _performance(runs: Iterable[Measured]) -> Iterator[Measured]:

@@ -3,15 +3,13 @@
 import json
 from pathlib import Path
 import re
-import shutil
 import subprocess
 
+from browser import BROWSER, needs_browser
 from page_results import make_results
-import pytest
 
-from serverless_mlperf.report.page.build import write_page
+from serverless_mlperf.report.page.build import read_page, write_page
 
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 HOSTILE = "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
 OPTIONS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -55,11 +53,11 @@ setTimeout(() => {
 </script>"""
 
 
-@pytest.mark.skipif(BROWSER is None, reason="needs Chromium (Debian's package chromium)")
+@needs_browser
 def test_page_works_from_a_file_with_the_network_off(tmp_path: Path) -> None:
     """Every figure draws, the table sorts, filters hold for table and figures; no error, and nothing is injected."""
     page = tmp_path / "report.html"
-    write_page([make_results(tmp_path / "results", hostile=HOSTILE).path], page)
+    write_page(read_page([make_results(tmp_path / "results", hostile=HOSTILE).path]), page)
     html = page.read_text()
     assert not re.search(r'(?:src|href)="(?:https?:)?//', html.partition("<script>")[0])
     page.write_text(html.replace("<head>", f"<head>{WATCH}").replace("</body>", f"{PROBE}</body>"))
@@ -81,5 +79,5 @@ def test_page_works_from_a_file_with_the_network_off(tmp_path: Path) -> None:
 
 def test_page_of_the_papers_matrix_is_small(tmp_path: Path) -> None:
     """Below 6 MB, the library included."""
-    write_page([make_results(tmp_path / "results", queries=128).path], tmp_path / "report.html")
+    write_page(read_page([make_results(tmp_path / "results", queries=128).path]), tmp_path / "report.html")
     assert (tmp_path / "report.html").stat().st_size < 6_000_000
