@@ -74,6 +74,8 @@ def _config(options: Mapping[str, Any], first: int) -> ExperimentConfig:
     if options["scenario"] not in SCENARIOS:
         raise InputError(f"--scenario: {options['scenario']!r} is none of {', '.join(SCENARIOS)}")
     values = {"queries": first, **options}
-    if "tasks" not in values and options.get("dataset") != "coco":
+    if "tasks" in options:
+        values["tasks"] = [options["tasks"]] if isinstance(options["tasks"], str) else options["tasks"]
+    elif options.get("dataset") != "coco":
         values["tasks"] = ["classification"]
     return checked_config(values, "options")
