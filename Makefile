@@ -17,7 +17,7 @@ help:
 	@echo "make test    lint, types and tests (WORKERS=2: by two processes beside each other)"
 	@echo "make fuzz    the function against 15,000 events and inputs of any kind, the local platform against 200,000"
 	@echo "make check   lint and types alone"
-	@echo "make lock    resolve requirements.lock anew (needs uv)"
+	@echo "make lock    resolve requirements.lock and the wheels of Lambda's layers anew (needs uv)"
 
 bench: $(READY)
 	$(BIN)/serverless-mlperf run $(ARGS)
@@ -45,9 +45,10 @@ $(READY): requirements.lock pyproject.toml tools/find_python.sh
 	@$(PIP) install --quiet --no-deps --no-build-isolation --editable . 2> >(grep -v "^WARNING: Location" >&2)
 	@touch $@
 
-lock:
+lock: $(READY)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
 	  --group dev pyproject.toml --output-file requirements.lock
+	$(BIN)/python tools/pin_wheels.py
 
 clean-venv:
 	rm -rf $(VENV)

@@ -12,19 +12,31 @@ SOURCES = Path(__file__).parents[1] / "src"
 CLIENT, FUNCTION = "serverless_mlperf", "serverless_mlperf_sut"
 PURE = (
     "accuracy",
+    "budget",
     "clock",
     "cpu_model",
     "early_stopping",
+    "estimate",
     "latency",
     "mlperf.agreement",
     "mlperf.verdict",
     "percentiles",
+    "platforms.aws.template.document",
+    "platforms.aws.template.functions",
+    "platforms.aws.template.logical_ids",
+    "platforms.aws.template.policies",
+    "platforms.aws.template.storage",
+    "platforms.aws.template.values",
+    "pricing.cost",
+    "pricing.month",
+    "pricing.stack",
+    "pricing.standing",
     "quota",
     "repeats",
     "stats",
     "waterfall",
 )
-VALUES = ("errors", "workloads", "platforms.base", "transports.base", "platforms.local.model")
+VALUES = ("errors", "workloads", "platforms.base", "transports.base", "platforms.local.model", "platforms.aws.spec")
 MAY_SLEEP = ("serverless_mlperf.calibration",)  # the host's CPU can only be looked at again later
 MAX_LINES, MAX_FUNCTION_LINES = 500, 60
 
@@ -84,6 +96,8 @@ def _forbidden(module: Module) -> set[str]:
         found |= module.reaches("mlperf_loadgen")
     if not inside.startswith("platforms.aws"):
         found |= {i for i in module.reaches("boto3", "botocore") if not inside.startswith("transports.sigv4")}
+    if inside.startswith("platforms.aws.template") or inside in (*PURE, *VALUES):
+        found |= module.reaches("boto3", "botocore")
     if inside.startswith("platforms."):
         found |= module.reaches(f"{CLIENT}.transports", f"{CLIENT}.mlperf", f"{CLIENT}.experiment")
     if inside.startswith(("mlperf.", "transports.")):
@@ -139,6 +153,7 @@ def test_every_module_is_seen(modules: list[Module]) -> None:
     """The walk reaches both packages: an empty walk would pass everything."""
     names = {m.name for m in modules}
     assert {f"{FUNCTION}.handler", f"{CLIENT}.experiment", f"{CLIENT}.mlperf.driver"} <= names
+    assert {f"{CLIENT}.{name}" for name in (*PURE, *VALUES)} <= names
 
 
 @pytest.mark.parametrize(
@@ -150,6 +165,7 @@ def test_every_module_is_seen(modules: list[Module]) -> None:
         ("serverless_mlperf/platforms/local/a.py", "from ...transports import s3"),
         ("serverless_mlperf/mlperf/a.py", "from serverless_mlperf.platforms.local import server"),
         ("serverless_mlperf/a.py", "import boto3.session"),
+        ("serverless_mlperf/platforms/aws/template/a.py", "import botocore.session"),
         ("serverless_mlperf/stats.py", "import os"),
     ],
 )

@@ -11,11 +11,12 @@ from serverless_mlperf.calibration import calibrate, wait_until_quiet
 from serverless_mlperf.coldstart import cold_starts
 from serverless_mlperf.compliance import compared, decide, score_differs
 from serverless_mlperf.config import ExperimentConfig
-from serverless_mlperf.errors import BenchmarkError, CutOffError, RunError
+from serverless_mlperf.errors import BenchmarkError, BudgetError, CutOffError, RunError
+from serverless_mlperf.estimate import Estimates
 from serverless_mlperf.host import host_cores
 from serverless_mlperf.measurement import measure_cold_start, measure_run
 from serverless_mlperf.mlperf.verdict import host_limited
-from serverless_mlperf.outcome import RunOutcome, first_engine, read_outcome, write_outcome
+from serverless_mlperf.outcome import RunOutcome, first_engine, queries_sent, read_outcome, write_outcome
 from serverless_mlperf.plan import RunPlan, next_run, settled
 from serverless_mlperf.platforms.base import FunctionConfig, Platform, Target
 from serverless_mlperf.platforms.local.model import visible_cores
@@ -26,6 +27,7 @@ from serverless_mlperf.report.coldstarts import cold_lines
 from serverless_mlperf.report.progress import LiveProgress
 from serverless_mlperf.report.results import CellResult
 from serverless_mlperf.report.table import block
+from serverless_mlperf.spending import Purse
 from serverless_mlperf.store import ResultsFolder
 from serverless_mlperf.summary import cell_result
 from serverless_mlperf.tries import Try, write_json
@@ -65,10 +67,15 @@ class Cells:
         self._console = console
         self._environments = environments
         self._pricing = pricing
+        self._estimates = Estimates(config, environments, pricing)
+        self._purse = Purse(folder.path, config.budget)
         self._uploaded = False
 
     def measure_missing(self) -> dict[str, str]:
-        """Measure what is missing or INVALID; returns cell -> why it failed. A failure does not stop the others."""
+        """Measure what is missing or INVALID; returns cell -> why it failed. A failure does not stop the others.
+
+        The end of the budget does: then nothing more is begun.
+        """
         missing = {cell: self._folder.missing(cell.name) for cell in self._config.cells}
         # Repetitions are spread over the matrix: what changes with time, such as the host, is not one cell's alone.
         runs = range(1, self._config.repeat + 1)
@@ -77,14 +84,21 @@ class Cells:
         with LiveProgress(len(todo), self._console) as progress:
             for index, (run, cell) in enumerate(todo):
                 progress.cell(cell.name, index)
-                if reason := self.measure(cell, run, progress):
+                try:
+                    reason = self.measure(cell, run, progress)
+                except BudgetError as error:
+                    failures[cell.name] = f"stopped by the budget: {error}"
+                    break
+                if reason:
                     failures[cell.name] = reason
         return failures
 
     def measure(self, cell: Cell, run: int, progress: LiveProgress) -> str | None:
-        """Measure one run of a cell; returns why it failed, if it did."""
+        """Measure one run of a cell; returns why it failed, if it did. Raises BudgetError when nothing is left."""
         try:
             self._measure_cell(cell, run, progress)
+        except BudgetError:
+            raise
         except (BenchmarkError, OSError) as error:  # what cannot be written costs its cell
             self._folder.mark_unfinished(str(error))
             self._console.print(f"cell {cell.name} failed: {error}", markup=False)
@@ -111,7 +125,10 @@ class Cells:
         records = []
         for number in range(count):
             progress.event({"event": "cold", "done": number, "total": count})
-            records.append(self._cold_start(cell, folder))
+            estimate, rate = self._estimates.cold_start(cell), self._estimates.rate(cell)
+            with self._purse.paying(f"{cell.name}, a cold start", estimate, rate) as payment:
+                records.append(self._cold_start(cell, folder))
+                payment.settle(records[-1:], 1)
         found = cold_starts(records, before, calibrate())
         write_records(folder / "cold.jsonl", records)
         write_json(folder / COLD_SUMMARY, asdict(found))
@@ -170,22 +187,37 @@ class Cells:
         self, step: Step, target: Target, started_cold: list[Record], progress: LiveProgress
     ) -> CellResult:
         """Repeat a step that is INVALID for a passing reason; every try is kept in a folder of its own."""
-        config, cell = self._config, step.cell
-        for left in reversed(range(1 + config.retry_invalid)):
-            folder = self._folder.run_folder(cell.name, step.run, step.number)
-            outcome = measure_run(
-                config, cell, step.plan, self._preparation, self._platform, target, folder, progress.event
-            )
+        for left in reversed(range(1 + self._config.retry_invalid)):
+            outcome = self._measure_paid(step, target, progress)
             # A later run finds the environments warm: their cold starts are those of the first one's warm-up.
             started_cold += [record for record in outcome.warmup if record.cold]
             outcome = self._judged(replace(outcome, warmup=tuple(started_cold)), step)
             result = self._keep(outcome, step)
+            if outcome.driver.budget is not None:
+                self._console.print(block(result), markup=False, highlight=False)
+                raise BudgetError(f"{outcome.driver.budget}; raise it and go on with run --resume")
             if left and outcome.validity.transient:
                 progress.event({"event": "retry", "reasons": "; ".join(result.reasons)})
                 continue
             break
         self._console.print(block(result), markup=False, highlight=False)
         return result
+
+    def _measure_paid(self, step: Step, target: Target, progress: LiveProgress) -> RunOutcome:
+        """One try of a step, in a folder of its own; raises BudgetError when too little is left to begin it."""
+        cell, estimates = step.cell, self._estimates
+        rate, outcome = estimates.rate(cell), None
+        with self._purse.paying(f"{cell.name}, a run", estimates.run(cell, step.plan.mode), rate) as payment:
+            folder = self._folder.run_folder(cell.name, step.run, step.number)
+            try:
+                outcome = measure_run(
+                    self._config, cell, step.plan, self._preparation, self._platform, target, folder, progress.event,
+                    payment.allowance,
+                )  # fmt: skip
+            finally:
+                records = (*outcome.records, *outcome.warmup) if outcome else ()
+                payment.settle(records, queries_sent(folder))
+        return outcome
 
     def _measure_beside(
         self, step: Step, reference: Step, target: Target, started_cold: list[Record], progress: LiveProgress

@@ -130,6 +130,15 @@ def run(  # noqa: PLR0913 - one parameter per option
     billing_date: Annotated[
         str | None, typer.Option("--billing-date", help="Day (2020-06-01) whose billing rules count; default: today's.")
     ] = None,
+    max_usd: Annotated[
+        float | None, typer.Option("--max-usd", help="Stop before it costs more, at list prices (locally: would cost).")
+    ] = None,
+    max_queries: Annotated[
+        int | None, typer.Option("--max-queries", help="Stop at so many invocations, warm-up and cold ones included.")
+    ] = None,
+    max_minutes: Annotated[
+        float | None, typer.Option("--max-minutes", help="Send nothing more after so many minutes of measuring.")
+    ] = None,
     profile: Annotated[str | None, typer.Option(help="Credentials profile; the local platform needs none.")] = None,
     faults: Annotated[
         str | None, typer.Option(help="Faults on demand, e.g. lose=0.01,kill-handler=0.01,seed=7; never VALID then.")
@@ -180,6 +189,9 @@ def run(  # noqa: PLR0913 - one parameter per option
         "bucket_name": bucket_name,
         "price_region": price_region,
         "billing_date": billing_date,
+        "max_queries": max_queries,
+        "max_usd": max_usd,
+        "max_minutes": max_minutes,
         "output": output,
     }
     console = Console(soft_wrap=True, stderr=as_json or as_csv)

@@ -69,8 +69,8 @@ def _failed_by(result: CellResult, codes: tuple[str, ...]) -> bool:
 
 def _reasons(outcome: RunOutcome, tries: Sequence[Try]) -> Iterator[Reason]:
     mode = outcome.driver.mode
-    if mode not in ("test01", "test04"):
-        return
+    if mode not in ("test01", "test04") or outcome.driver.budget is not None:
+        return  # one that its budget has stopped has neither a score nor a log
     performance = _drivers(tries, "performance")
     tested = [*_drivers([each for each in tries if each.folder != outcome.folder], mode), outcome.driver]
     if not performance:

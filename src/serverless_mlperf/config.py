@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
+from serverless_mlperf.budget import Budget
 from serverless_mlperf.errors import InputError
 from serverless_mlperf.mlperf.length import Length, LengthName, length_of
 from serverless_mlperf.mlperf.spec import SAMPLES_PER_QUERY, Mode, Scenario
@@ -103,6 +104,12 @@ class ExperimentConfig(BaseModel):
     """Whose list prices the queries are priced by."""
     billing_date: date | None = None
     """By whose billing rules; None: the present ones. In 2020 durations were rounded up to 100 ms."""
+    max_queries: Count | None = Field(None, ge=1)
+    """Invocations of the experiment at most, those of warm-ups and cold starts included; None: as many as it needs."""
+    max_usd: float | None = Field(None, gt=0, allow_inf_nan=False)
+    """What the experiment may cost at list prices; on the local platform what it would cost."""
+    max_minutes: float | None = Field(None, gt=0, allow_inf_nan=False)
+    """How long one call of `run` may measure."""
     faults: str | None = None
     """Faults on demand of the local platform, as its `--faults` takes them; a run with any is never VALID."""
     bucket_name: str = Field("serverless-mlperf", pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
@@ -167,6 +174,11 @@ class ExperimentConfig(BaseModel):
             yield f"--cold {self.cold}: give at least {MIN_COLD}, or the median has no useful interval"
         if self.queries is not None and self.length != "standard":
             yield f"--queries and --{self.length} both say how long a run is: give one of them"
+
+    @property
+    def budget(self) -> Budget:
+        """What the experiment may ask, cost and take."""
+        return Budget(self.max_queries, self.max_usd, self.max_minutes)
 
     @property
     def loadgen_scenario(self) -> Scenario:

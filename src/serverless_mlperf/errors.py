@@ -8,6 +8,7 @@ BenchmarkError
  +-- HostError             this host cannot do what was asked (lock held, no port, no memory, no CPU)
  +-- PlatformError         the platform (local or cloud) refused or broke
  +-- RunError              a run was started and did not come to a result
+ +-- BudgetError           a bound of the experiment's budget is reached
  +-- CutOffError           one of our own processes was ended from outside: the same again may well succeed
 
 A message says where, what, and what to do next, in one line.
@@ -48,6 +49,10 @@ class PlatformError(BenchmarkError):
 
 class RunError(BenchmarkError):
     """A run was started and did not come to a result."""
+
+
+class BudgetError(BenchmarkError):
+    """A bound of the experiment's budget is reached: nothing more is asked."""
 
 
 class CutOffError(BenchmarkError):

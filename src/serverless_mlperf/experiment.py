@@ -1,6 +1,6 @@
 """The experiment, as a method section: prepare, deploy, warm up, measure, collect, report; and go on after a cut."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 import tempfile
@@ -13,13 +13,14 @@ from serverless_mlperf.cells import Cells
 from serverless_mlperf.cleaning import remove_leftovers
 from serverless_mlperf.config import ExperimentConfig
 from serverless_mlperf.errors import BenchmarkError, InputError
+from serverless_mlperf.estimate import Estimates, within_budget
 from serverless_mlperf.host import host_cores, host_lock
 from serverless_mlperf.output import check_output
 from serverless_mlperf.platforms.local.host import undisturbed_at_once
 from serverless_mlperf.platforms.local.platform import LocalPlatform, check_concurrency
 from serverless_mlperf.preflight import needs_of, preflight, read_room
 from serverless_mlperf.preparation import Preparation, prepare
-from serverless_mlperf.pricing.choice import pricing_of
+from serverless_mlperf.pricing.choice import pricing_by, pricing_of
 from serverless_mlperf.pricing.table import load_prices, region_document
 from serverless_mlperf.provenance import check_unchanged, describe_client
 from serverless_mlperf.report.csvfile import write_results
@@ -28,6 +29,7 @@ from serverless_mlperf.report.page.build import PAGE, read_page, write_page
 from serverless_mlperf.report.results import CellResult
 from serverless_mlperf.report.table import print_table
 from serverless_mlperf.resume import open_folder, resumed_config, stored_settings
+from serverless_mlperf.spending import Purse
 from serverless_mlperf.store import EXPERIMENT, TUNING, ResultsFolder
 from serverless_mlperf.workloads import Cell
 
@@ -99,6 +101,8 @@ def run_experiment(config: ExperimentConfig, console: Console, method: Method | 
     check_output(config.output)
     check_concurrency(config.concurrency, config.memory_mib)
     prices = load_prices().region(config.price_region)
+    if TUNING not in method.notes:  # which has a budget of queries of its own
+        _say(within_budget(Estimates(config, _environments(config), pricing_by(config, prices))), console)
     with host_lock():
         with _told_at_a_cut(None, console, method):
             preparation = _prepared(config, config.output, console)
@@ -128,6 +132,7 @@ def resume_experiment(
             console.print(f"resumed: {method.progress(folder)}", markup=False)
             failures: Mapping[str, str] = {}
             if not method.is_finished(folder):
+                _check_rest(config, folder, console, method)
                 failures = _measured(config, _prepared_again(config, folder, console), folder, console, method)
             return method.report(folder, failures, console)
 
@@ -136,6 +141,20 @@ def _check_method(folder: ResultsFolder, method: Method) -> None:
     """A tuning makes other runs than an experiment: neither goes on with the other's folder."""
     if TUNING in folder.environment and TUNING not in method.notes:
         raise InputError(f"{folder.path}: is a tuning; go on with it by `tune --resume`")
+
+
+def _check_rest(config: ExperimentConfig, folder: ResultsFolder, console: Console, method: Method) -> None:
+    """Refuse to go on when what is missing cannot be had for what is left of the budget; of a tuning nothing is."""
+    if TUNING in method.notes:
+        return
+    missing = {cell: len(folder.missing(cell.name)) for cell in config.cells}
+    estimates = Estimates(config, _environments(config), pricing_of(folder))
+    _say(within_budget(estimates, Purse(folder.path, config.budget).spent, missing), console)
+
+
+def _say(lines: Iterable[str], console: Console) -> None:
+    for line in lines:
+        console.print(line, markup=False, highlight=False)
 
 
 def _prepared(config: ExperimentConfig, output: Path, console: Console) -> Preparation:

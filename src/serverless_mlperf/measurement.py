@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 import uuid
 
+from serverless_mlperf.budget import Allowance
 from serverless_mlperf.calibration import Calibration, calibrate, wait_until_quiet
 from serverless_mlperf.config import ExperimentConfig
 from serverless_mlperf.datasets.base import Dataset
@@ -33,7 +34,7 @@ FAILURES = 2
 OnEvent = Callable[[Mapping[str, Any]], None]
 
 
-def measure_run(
+def measure_run(  # noqa: PLR0913 - everything that a run needs
     config: ExperimentConfig,
     cell: Cell,
     plan: RunPlan,
@@ -42,18 +43,23 @@ def measure_run(
     target: Target,
     folder: Path,
     on_event: OnEvent,
+    allowance: Allowance | None = None,
 ) -> RunOutcome:
     """Measure one run of a deployed cell and leave its raw data in `folder`; raises RunError, CutOffError.
 
+    A run that its allowance has stopped is kept, INVALID, with what it measured.
     An accuracy run is held against the reference of its data set.
     """
     dataset, reference = preparation.datasets[cell.task], preparation.references.get(cell.task)
     on_event({"event": "calibrate"})
     before = wait_until_quiet(config.wait_for_host_s, measure=_watched_calibration(platform.lifeline))
-    driver = _run(_spec(config, cell, plan, dataset, target, folder), platform, on_event)
+    spec = replace(_spec(config, cell, plan, dataset, target, folder), allowance=allowance)
+    driver = _run(spec, platform, on_event)
     after = calibrate()
     records, warmup, usage = _observed(platform, target, folder)
-    score = score_run(plan.mode, dataset, records, folder, reference.accuracy if reference else None)
+    # LoadGen has no log of a test that it was left in the middle of: what was answered is in the outputs.
+    scored_as = plan.mode if driver.budget is None else "performance"
+    score = score_run(scored_as, dataset, records, folder, reference.accuracy if reference else None)
     validity = verdict(driver, before.delivered_share, after.delivered_share, usage, median_service_ns(records))
     return RunOutcome(
         cell=cell,

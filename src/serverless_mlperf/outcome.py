@@ -81,6 +81,15 @@ def read_validity(folder: Path) -> Validity:
     return validity
 
 
+def queries_sent(folder: Path) -> int | None:
+    """Queries that a run sent, however it ended, and second executions; None where it left no word of them."""
+    try:
+        driver = _driver(folder / "driver.json")
+    except InputError:
+        return None
+    return driver.sent + driver.duplicates
+
+
 def first_engine(outcome: RunOutcome) -> dict[str, Any]:
     """Engine name, version, precision and threads as the function itself reports them; empty without any answer."""
     answered = (r for r in outcome.records if r.verdict == "ok")

@@ -12,7 +12,7 @@ from serverless_mlperf.store import EXPERIMENT, ResultsFolder
 
 PATHS: Final = ("weights", "input_dataset")
 """May lie elsewhere now: the digests of what they hold are compared."""
-FREE: Final = ("retry_invalid", "wait_for_host_s", "output", *PATHS)
+FREE: Final = ("retry_invalid", "wait_for_host_s", "max_queries", "max_usd", "max_minutes", "output", *PATHS)
 """Change nothing of what is measured."""
 _OPTIONS: Final = {
     "tasks": "--cv_task",

@@ -413,6 +413,28 @@ def test_damaged_files_are_told_and_not_served(folder: Path) -> None:
     assert said.count("\n") == 1
 
 
+def test_end_of_a_power_cut_is_mended(folder: Path) -> None:
+    """Zeros where the last blocks should be: a line, and all that was written before is served."""
+    with served(folder) as (url, process):
+        assert raw(url, "PUT", "/bench").status == 200
+        assert raw(url, "PUT", "/bench/first", b"1" * 3000).status == 200
+        assert raw(url, "PUT", "/bench/second", b"2" * 3000).status == 200
+        kill(process)
+    segment = folder / "journal" / "000000000001"
+    content = segment.read_bytes()
+    segment.write_bytes(content[: len(content) - 2000 & ~511] + bytes(4096))
+    with served(folder) as (url, process):
+        assert raw(url, "GET", "/bench/first").body == b"1" * 3000
+        assert raw(url, "GET", "/bench/second").status == 404
+        assert raw(url, "PUT", "/bench/second", b"3").status == 200
+        (line,) = kill(process).splitlines()
+    assert line.startswith(f"{segment}: ")
+    assert " bytes at its end are cut off: " in line
+    with served(folder) as (url, process):
+        assert raw(url, "GET", "/bench/second").body == b"3"
+        assert kill(process) == ""
+
+
 def test_one_server_has_a_folder(folder: Path) -> None:
     """A second server on the same folder says who has it; a file in its place is refused, too."""
     with served(folder):

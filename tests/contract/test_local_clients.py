@@ -20,7 +20,7 @@ import obstore
 from obstore.store import S3Store
 import pytest
 
-from local_server import allow_s3, queue_policy
+from local_server import allow_s3, queue_policy, raw
 
 HANDLER = """
 import json, os, urllib.parse, urllib.request
@@ -95,6 +95,9 @@ def function(clients: dict[str, Any]) -> str:
             "QueueConfigurations": [{"QueueArn": arn, **rule("output/cell/")}],
         },
     )
+    (test,) = clients["sqs"].receive_message(QueueUrl=queue, WaitTimeSeconds=20)["Messages"]
+    assert json.loads(test["Body"])["Event"] == "s3:TestEvent"
+    clients["sqs"].delete_message(QueueUrl=queue, ReceiptHandle=test["ReceiptHandle"])
     return str(queue)
 
 
@@ -160,6 +163,22 @@ def test_throttled_call_says_why(clients: dict[str, Any]) -> None:
             clients["lambda"].invoke(FunctionName="echo")
         assert caught.value.response["Reason"] == "ReservedFunctionConcurrentInvocationLimitExceeded"  # type: ignore[typeddict-item]
     finally:
+        clients["lambda"].delete_function_concurrency(FunctionName="echo")
+
+
+@pytest.mark.usefixtures("function")
+def test_calls_that_come_too_fast_say_so(endpoint: str, clients: dict[str, Any]) -> None:
+    """Ten requests a second for each unit of reserved concurrency: the eleventh is told that it is the rate."""
+    clients["lambda"].put_function_concurrency(FunctionName="echo", ReservedConcurrentExecutions=1)
+    raw(endpoint, "POST", "/_platform/clock", b'{"speed": 0}')
+    try:
+        for _ in range(10):
+            clients["lambda"].invoke(FunctionName="echo", Payload=b"{}")["Payload"].close()
+        with pytest.raises(ClientError, match="TooManyRequestsException") as caught:
+            clients["lambda"].invoke(FunctionName="echo")
+        assert caught.value.response["Reason"] == "ReservedFunctionInvocationRateLimitExceeded"  # type: ignore[typeddict-item]
+    finally:
+        raw(endpoint, "POST", "/_platform/clock", b'{"speed": 1}')
         clients["lambda"].delete_function_concurrency(FunctionName="echo")
 
 

@@ -131,6 +131,8 @@ def test_events_to_a_queue_are_lost_as_counted(url: str, s3: Any) -> None:
     rule = {"QueueArn": arn, "Events": ["s3:ObjectCreated:*"]}
     sqs.set_queue_attributes(QueueUrl=queue_url, Attributes=queue_policy(arn, "faults"))
     s3.put_bucket_notification_configuration(Bucket="faults", NotificationConfiguration={"QueueConfigurations": [rule]})
+    (test,) = sqs.receive_message(QueueUrl=queue_url)["Messages"]
+    assert json.loads(test["Body"])["Event"] == "s3:TestEvent"
     put_faults(url, rates={"lose": 0.3}, seed=7, prefix="told/")
     for number in range(20):
         s3.put_object(Bucket="faults", Key=f"told/{number:02}", Body=b"")

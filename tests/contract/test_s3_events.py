@@ -1,12 +1,14 @@
 """Notifications of S3 as a queue receives them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 import json
 from typing import Any
 
+from lambda_deployment import deploy, zipped
 import pytest
 
-from local_server import client, queue_policy, refusal
+from local_server import allow_s3, client, queue_policy, raw, refusal
 
 Receive = Callable[[], list[dict[str, Any]]]
 
@@ -15,9 +17,7 @@ Receive = Callable[[], list[dict[str, Any]]]
 def told(s3_url: str, s3: Any, bucket: str) -> Iterator[Receive]:
     """The events below `in/` that a queue was told of, in their order; all kinds of them."""
     sqs = client("sqs", s3_url)
-    url = sqs.create_queue(QueueName=bucket)["QueueUrl"]
-    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    sqs.set_queue_attributes(QueueUrl=url, Attributes=queue_policy(arn, bucket))
+    url, arn = new_queue(sqs, bucket, bucket)
     rule = {
         "QueueArn": arn, "Id": "all", "Events": ["s3:ObjectCreated:*", "s3:ObjectRemoved:*", "s3:ObjectTagging:*"],
         "Filter": {"Key": {"FilterRules": [{"Name": "prefix", "Value": "in/"}]}},
@@ -25,11 +25,75 @@ def told(s3_url: str, s3: Any, bucket: str) -> Iterator[Receive]:
     s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={"QueueConfigurations": [rule]})
 
     def receive() -> list[dict[str, Any]]:
-        messages = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=0).get("Messages", [])
-        return [record for message in messages for record in json.loads(message["Body"])["Records"]]
+        return [record for body in bodies(sqs, url) for record in body["Records"]]
 
+    assert [body["Event"] for body in bodies(sqs, url)] == ["s3:TestEvent"]
     yield receive
     sqs.close()
+
+
+def new_queue(sqs: Any, name: str, bucket: str) -> tuple[str, str]:
+    """URL and ARN of a queue that S3 may tell of a bucket's events."""
+    url = sqs.create_queue(QueueName=name)["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    sqs.set_queue_attributes(QueueUrl=url, Attributes=queue_policy(arn, bucket))
+    return url, arn
+
+
+def bodies(sqs: Any, url: str) -> list[Mapping[str, Any]]:
+    """What the messages say that are in a queue now."""
+    messages = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=0).get("Messages", [])
+    return [json.loads(message["Body"]) for message in messages]
+
+
+def test_each_queue_of_a_new_configuration_is_tested_once(s3_url: str, s3: Any, bucket: str) -> None:
+    """S3's test message goes to every queue that is told, once; not when validation is skipped, nor when it fails."""
+    sqs = client("sqs", s3_url)
+    (one, first), (two, second) = (new_queue(sqs, f"{bucket}-{n}", bucket) for n in (1, 2))
+    rules = [
+        {"QueueArn": arn, "Events": [event]}
+        for arn, event in ((first, "s3:ObjectCreated:*"), (first, "s3:ObjectRemoved:*"), (second, "s3:ObjectTagging:*"))
+    ]
+    configuration = {"QueueConfigurations": rules}
+    put = s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=configuration)
+    for url in (one, two):
+        (message,) = bodies(sqs, url)
+        assert datetime.fromisoformat(message["Time"]).tzinfo is not None
+        assert {name: value for name, value in message.items() if name not in {"Time", "HostId"}} == {
+            "Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": bucket,
+            "RequestId": put["ResponseMetadata"]["RequestId"],
+        }  # fmt: skip
+        assert message["HostId"]
+    s3.put_bucket_notification_configuration(
+        Bucket=bucket, NotificationConfiguration=configuration, SkipDestinationValidation=True
+    )
+    sqs.set_queue_attributes(QueueUrl=two, Attributes={"Policy": ""})
+    parameters = {"Bucket": bucket, "NotificationConfiguration": configuration}
+    assert refusal(s3.put_bucket_notification_configuration, **parameters) == (400, "InvalidArgument")
+    assert not [*bodies(sqs, one), *bodies(sqs, two)]
+    sqs.close()
+
+
+def test_a_function_is_not_tested(s3_url: str, s3: Any, bucket: str) -> None:
+    """Of a function S3 looks at the permission alone: nothing is invoked before there is an event."""
+    functions = client("lambda", s3_url)
+    deploy(functions, "told", zipped("def handler(event, context):\n    return event\n"))
+    allow_s3(functions, "told", bucket)
+    arn = functions.get_function_configuration(FunctionName="told")["FunctionArn"]
+    rule = {"LambdaFunctionArn": arn, "Events": ["s3:ObjectCreated:*"]}
+
+    def accepted() -> int:
+        counts = json.loads(raw(s3_url, "GET", "/_platform/status").body)["executor"]["events_by_function"]
+        return int(counts.get("told", {"accepted": 0})["accepted"])
+
+    s3.put_bucket_notification_configuration(
+        Bucket=bucket, NotificationConfiguration={"LambdaFunctionConfigurations": [rule]}
+    )
+    assert accepted() == 0
+    s3.put_object(Bucket=bucket, Key="k")
+    assert accepted() == 1
+    functions.delete_function(FunctionName="told")
+    functions.close()
 
 
 def test_every_way_to_create_has_its_event(s3: Any, bucket: str, told: Receive) -> None:

@@ -75,6 +75,15 @@ def test_run_that_the_host_disturbed_is_not_compared(tmp_path: Path) -> None:
     assert codes(compared(outcome(tested, 150.0, busy, lost), before)) == ["host_after", "lost", "test04_performance"]
 
 
+@pytest.mark.parametrize("mode", ["test01", "test04"])
+def test_run_that_its_budget_has_stopped_is_not_compared(tmp_path: Path, mode: Mode) -> None:
+    """It has neither a score nor LoadGen's log of answers: the bound stays the reason, and nothing fails."""
+    stopped = Reason("budget", "--max-queries 9: 9 sent", "raise the bound", transient=False)
+    tested = outcome(run(tmp_path, 2, 150.0, mode).folder, 150.0, stopped)
+    tested = replace(tested, driver=replace(tested.driver, mode=mode, budget="--max-queries 9: 9 sent"))
+    assert codes(compared(tested, [])) == ["budget"]
+
+
 def test_run_without_a_reference_is_an_error(tmp_path: Path) -> None:
     """As TEST01 is without answers to compare."""
     tested = run(tmp_path, 1, 100.0, "test04")

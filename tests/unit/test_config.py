@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from serverless_mlperf.budget import Budget
 from serverless_mlperf.config import load_config
 from serverless_mlperf.errors import InputError
 from serverless_mlperf.mlperf.length import Length
@@ -51,6 +52,11 @@ def test_a_point_is_measured_once() -> None:
         ({"input_dataset": Path("x")}, "--dataset"),
         ({"precision": "bf16"}, "ie-ir"),
         ({"colour": "red"}, "colour"),
+        ({"max_queries": 0}, "max_queries"),
+        ({"max_queries": 1.5}, "max_queries"),
+        ({"max_usd": 0.0}, "max_usd"),
+        ({"max_usd": float("inf")}, "max_usd"),
+        ({"max_minutes": -1.0}, "max_minutes"),
         ({"scenario": "burst"}, "scenario"),
         ({"target_qps": 5.0}, "--scenario server"),
         ({"target_qps": 0.0, "scenario": "server"}, "target_qps"),
@@ -92,3 +98,11 @@ def test_compared_runs_are_long_enough_to_be() -> None:
     for mode, queries, expected in (("performance", None, 50), ("test01", None, 200), ("test04", 30, 30)):
         config = load_config(None, {"mode": mode, "length": "quick" if queries is None else None, "queries": queries})
         assert config.run_length.queries == expected
+
+
+def test_bounds_are_the_budget(tmp_path: Path) -> None:
+    """From a file or options; none without."""
+    file = tmp_path / "e.toml"
+    file.write_text("max_usd = 1\nmax_minutes = 7.5\n")
+    assert load_config(file, {"max_queries": 100}).budget == Budget(100, 1.0, 7.5)
+    assert not load_config(None, {}).budget.bounded

@@ -54,7 +54,10 @@ def test_other_settings_are_refused_with_both_values(folder: ResultsFolder, give
 
 def test_every_setting_is_either_compared_or_free(folder: ResultsFolder) -> None:
     """No field of the configuration can be changed unseen: but for the free ones, another value is refused."""
-    free = {"retry_invalid", "wait_for_host_s", "output", "weights", "input_dataset"}
+    free = {
+        *("retry_invalid", "wait_for_host_s", "max_queries", "max_usd", "max_minutes", "output"),
+        *("weights", "input_dataset"),
+    }
     for name in load_config(None, {}).model_dump():
         if name not in free:
             with pytest.raises(InputError, match=r"--resume: --"):

@@ -11,6 +11,7 @@ from serverless_mlperf.errors import RunError
 from serverless_mlperf.mlperf.collection import Delivery, deliveries, exchanges, make_record, timings
 from serverless_mlperf.mlperf.driver import Driver
 from serverless_mlperf.mlperf.logs import DetailLog
+from serverless_mlperf.mlperf.meter import Meter
 from serverless_mlperf.mlperf.query import Query
 from serverless_mlperf.mlperf.settings import settings_of
 from serverless_mlperf.mlperf.spec import DriverResult, RunSpec, dump_result
@@ -30,6 +31,7 @@ class Account:
     warm_up: WarmUp | None
     detail: DetailLog
     transport: Mapping[str, int]
+    meter: Meter
 
     def write(self) -> DriverResult:
         """Write queries.jsonl, warmup.jsonl, output/, errors/ and, last, driver.json."""
@@ -51,13 +53,19 @@ class Account:
             self.detail,
             self.transport,
             capacity_qps=self.warm_up.capacity_qps if self.warm_up else None,
+            meter=self.meter,
         )
         result = replace(result, deadline_s=self.spec.timeout_s, trace_fault=trace_fault)
         (folder / "driver.json").write_bytes(dump_result(result))
         return result
 
     def _timings(self) -> tuple[dict[str, TraceSample], str | None]:
-        """LoadGen's times by key, or why there are none: the queries were measured all the same."""
+        """LoadGen's times by key, or why there are none: the queries were measured all the same.
+
+        LoadGen has no account of a test that it was left in the middle of.
+        """
+        if self.meter.refused is not None:
+            return {}, None
         try:
             return timings(self.driver.queries, read_trace(self.spec.output / "loadgen")), None
         except RunError as error:
@@ -84,6 +92,7 @@ def make_result(  # noqa: PLR0913 - everything that is counted
     transport: Mapping[str, int] | None = None,
     aborted: str | None = None,
     capacity_qps: float | None = None,
+    meter: Meter | None = None,
 ) -> DriverResult:
     """Count everything; also of a run that was ended early, with what is there."""
     queries = driver.queries if driver else []
@@ -129,6 +138,8 @@ def make_result(  # noqa: PLR0913 - everything that is counted
         transport_options=effective_options(spec.transport, spec.transport_options),
         transport=dict(transport or {}),
         settings=detail.effective,
+        sent=meter.sent if meter else 0,
+        budget=meter.refused if meter else None,
         aborted=aborted,
     )
 

@@ -74,11 +74,13 @@ class Driver:
         senders: int = 8,
         max_in_flight: int | None = None,
         name: str = NETWORK_SUT,
+        admit: Callable[[str], bool] = lambda _: True,
     ) -> None:
         self._transport = transport
         self._encode = encode
         self._keys = keys
         self._name = name
+        self._admit = admit
         self._deadline_ns = round(deadline_s * 1e9)
         self._free_senders = senders
         self._max_in_flight = max_in_flight or sys.maxsize
@@ -91,6 +93,9 @@ class Driver:
         self._open: dict[str, Query] = {}
         self._closed: dict[str, Query] = {}
         self._waiting: deque[Query] = deque()
+        self._unsent: list[Query] = []
+        """Not let through: they have no end."""
+        self._finished = asyncio.Event()
         self._sending: set[asyncio.Task[None]] = set()
         self._alarm: asyncio.TimerHandle | None = None
         self._playing = False
@@ -107,7 +112,12 @@ class Driver:
     @property
     def queries(self) -> list[Query]:
         """All queries handed over so far, ended ones first."""
-        return [*self._closed.values(), *self._open.values()]
+        return [*self._closed.values(), *self._open.values(), *self._unsent]
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a query was not let through: LoadGen waits for it for ever, and this process must not go on."""
+        return bool(self._unsent)
 
     @property
     def done(self) -> int:
@@ -120,7 +130,11 @@ class Driver:
         return self._failed + self.counts["duplicates"]
 
     async def run(self, settings: LoadGenSettings, folder: Path, drain_s: float, audit_config: str = NO_AUDIT) -> None:
-        """Play one LoadGen test and write its logs into `folder`; raises RunError when LoadGen fails."""
+        """Play one LoadGen test and write its logs into `folder`; raises RunError when LoadGen fails.
+
+        When `admit` lets a query not through, nothing more is sent, what is under way ends, and LoadGen is left where
+        it is: `stopped`.
+        """
         try:
             await self._play(settings, folder, audit_config)
             # Not a wait for a result: the time in which second executions are still counted.
@@ -142,7 +156,7 @@ class Driver:
 
     # LoadGen's thread
 
-    def _start_test(self, settings: LoadGenSettings, folder: Path, audit_config: str, finished: asyncio.Event) -> None:
+    def _start_test(self, settings: LoadGenSettings, folder: Path, audit_config: str) -> None:
         try:
             # Of LoadGen's constructors the only one that takes a name; the others log PySUT or PyFastSUT.
             sut = lg.ConstructQDL(self._issue, _nothing, lambda: self._name)
@@ -155,7 +169,7 @@ class Driver:
         finally:
             # Set on this thread, before any later reply is looked at: LoadGen's ids are dead from here on.
             self._playing = False
-            self._loop.call_soon_threadsafe(finished.set)
+            self._loop.call_soon_threadsafe(self._finished.set)
 
     def _issue(self, samples: list[Any]) -> None:
         wall_ns, tick_ns = time.time_ns(), time.perf_counter_ns()
@@ -169,15 +183,14 @@ class Driver:
 
     async def _play(self, settings: LoadGenSettings, folder: Path, audit_config: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        finished = asyncio.Event()
         self._playing = True
         # A daemon: LoadGen cannot be interrupted, and an aborted process must not wait for it.
         thread = threading.Thread(
-            target=self._start_test, args=(settings, folder, audit_config, finished), name="loadgen", daemon=True
+            target=self._start_test, args=(settings, folder, audit_config), name="loadgen", daemon=True
         )
         cpu_ns, tick_ns = time.process_time_ns(), time.perf_counter_ns()
         thread.start()
-        await finished.wait()
+        await self._finished.wait()
         self.cpu_ns, self.wall_ns = time.process_time_ns() - cpu_ns, time.perf_counter_ns() - tick_ns
 
     def _hang_up(self) -> None:
@@ -199,6 +212,8 @@ class Driver:
                 query = Query(next(self._keys), loadgen_id, index, batch.wall_ns, batch.tick_ns, now_ns)
                 self._open[query.key] = query
                 self._waiting.append(query)
+        if self.stopped:
+            self._stop()
         self._set_alarm()
         self._send_more()
 
@@ -214,12 +229,27 @@ class Driver:
         try:
             while self._waiting and self._room > 0:
                 query = self._waiting.popleft()
-                if query.verdict is None:
-                    await self._send(query)
+                if query.verdict is not None:
+                    continue
+                if not self._admit(query.key):
+                    self._waiting.appendleft(query)
+                    self._stop()
+                    return
+                await self._send(query)
         finally:
             # Not in the task's done callback, which comes later: a query accepted in between would find no sender
             # free, and nobody would look again.
             self._free_senders += 1
+
+    def _stop(self) -> None:
+        """Send nothing more; the run is over when nothing is under way."""
+        self._unsent += [self._open.pop(query.key) for query in self._waiting if query.verdict is None]
+        self._waiting.clear()
+        self._end_if_idle()
+
+    def _end_if_idle(self) -> None:
+        if self.stopped and not self._open:
+            self._finished.set()
 
     @property
     def _room(self) -> int:
@@ -278,6 +308,7 @@ class Driver:
             _complete(query.loadgen_id, self._encode(query.sample_index, None) if answer is None else answer)
         if self._waiting:
             self._send_more()
+        self._end_if_idle()
 
     def _count_surplus(self, reply: Reply) -> None:
         query = self._closed.get(reply.key)

@@ -19,6 +19,7 @@ from serverless_mlperf.mlperf.account import Account, make_result
 from serverless_mlperf.mlperf.audit import write_audit_config
 from serverless_mlperf.mlperf.driver import NO_AUDIT, Driver
 from serverless_mlperf.mlperf.logs import DetailLog, read_detail
+from serverless_mlperf.mlperf.meter import Meter
 from serverless_mlperf.mlperf.responses import ENCODERS
 from serverless_mlperf.mlperf.settings import settings_of
 from serverless_mlperf.mlperf.spec import NETWORK_SUT, RunSpec, dump_result, load_spec
@@ -29,6 +30,8 @@ from serverless_mlperf.transports.base import Reply
 
 PROGRESS_S: Final = 0.25
 INTERRUPTED: Final = 130
+NO_DETAIL: Final = DetailLog({}, (), ())
+"""Of a test that LoadGen was left in the middle of."""
 Emit = Callable[[dict[str, Any]], None]
 
 
@@ -39,6 +42,7 @@ class RunProcess:
         self._spec = spec
         self._emit = emit
         self._keys = _keys(spec.run)
+        self._meter = Meter(spec.allowance, spec.target.concurrency)
         self._receive: Callable[[Reply], None] = _ignore
         self._warm_up: WarmUp | None = None
         self._driver: Driver | None = None
@@ -58,6 +62,7 @@ class RunProcess:
                 len(spec.samples),
                 spec.warmup,
                 spec.warmup_at_once,
+                self._meter.admit,
             )
             await self._warm(warm_up)
             driver = Driver(
@@ -68,12 +73,13 @@ class RunProcess:
                 spec.sends_at_once,
                 spec.max_in_flight,
                 _name(spec.target, len(warm_up.served)),
+                self._meter.admit,
             )
             detail = await self._measure(driver)
         finally:
             await transport.close()
         self._receive = _ignore
-        account = Account(spec, driver, self._warm_up, detail, transport.counts())
+        account = Account(spec, driver, self._warm_up, detail, transport.counts(), self._meter)
         result = await asyncio.to_thread(account.write)
         self._emit({"event": "done", "issued": result.issued, "ok": result.ok, "aborted": None})
         return 0
@@ -83,6 +89,8 @@ class RunProcess:
         await warm_up.run(_throttled(self._emit_warmup))
 
     async def _measure(self, driver: Driver) -> DetailLog:
+        if self._meter.refused is not None:
+            return NO_DETAIL  # the warm-up was stopped: there is nothing left to measure with
         self._driver, self._receive = driver, driver.receive
         capacity_qps = self._warm_up.capacity_qps if self._warm_up else None
         settings = settings_of(self._spec, capacity_qps)
@@ -92,7 +100,7 @@ class RunProcess:
             await driver.run(settings, folder, self._spec.drain_s, self._audit_config())
         finally:
             progress.cancel()
-        return read_detail(folder)
+        return NO_DETAIL if driver.stopped else read_detail(folder)
 
     def _audit_config(self) -> str:
         spec = self._spec
@@ -101,6 +109,7 @@ class RunProcess:
         return str(write_audit_config(spec.output, spec.mode, spec.loadgen_model))
 
     def _deliver(self, reply: Reply) -> None:
+        self._meter.note(reply)
         self._receive(reply)
 
     def _emit_warmup(self, warm: int, environments: int) -> None:
@@ -129,7 +138,7 @@ class RunProcess:
 
     def abort(self, reason: str, status: int) -> NoReturn:
         """Write why, and end at once: LoadGen's thread cannot be stopped in order."""
-        result = make_result(self._spec, self._driver, aborted=reason)
+        result = make_result(self._spec, self._driver, aborted=reason, meter=self._meter)
         with suppress(OSError):  # the folder may be what is broken; the exit status still tells
             self._spec.output.mkdir(parents=True, exist_ok=True)
             (self._spec.output / "driver.json").write_bytes(dump_result(result))

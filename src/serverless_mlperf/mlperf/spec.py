@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from serverless_mlperf.budget import Allowance
 from serverless_mlperf.errors import InputError
 from serverless_mlperf.platforms.base import Target
 from serverless_mlperf.transports.base import Transport
@@ -87,6 +88,8 @@ class RunSpec:
     """Queries handed to the platform and not ended; the others wait in the client. None: no bound."""
     length: str | None = None
     """Why it is as long as it is: quick, standard, full; a note for the result."""
+    allowance: Allowance | None = None
+    """What it may send, cost and take; None: as much as it needs."""
     drain_s: float = 0.3
     """How long duplicates are still counted after the last query."""
 
@@ -184,6 +187,10 @@ class DriverResult:
     """Effective settings as LoadGen logged them."""
     capacity_qps: float | None = None
     """What the environments can serve together, by the time that the warm-up's queries spent in them."""
+    sent: int = 0
+    """Queries handed to the platform, those of the warm-up included."""
+    budget: str | None = None
+    """Which bound stopped the run before its end, with the numbers."""
     aborted: str | None = None
     """Why the run ended before its end."""
     deadline_s: float | None = None

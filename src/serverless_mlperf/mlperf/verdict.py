@@ -139,6 +139,9 @@ def write_validity(path: Path, validity: Validity) -> None:
 def _of_loadgen(driver: DriverResult) -> Iterator[Reason]:
     if driver.aborted is not None:
         yield Reason("aborted", driver.aborted, "run the cell again (--resume)", transient=False)
+    elif driver.budget is not None:
+        evidence = f"{driver.budget}; {driver.unfinished} of {driver.issued} queries were not sent"
+        yield Reason("budget", evidence, "raise the bound and go on with --resume", transient=False)
     elif driver.mode != "accuracy" and driver.loadgen_validity != "VALID":
         yield from _broken_rules(driver)
     if driver.loadgen_errors:
@@ -179,11 +182,11 @@ def _of_queries(driver: DriverResult) -> Iterator[Reason]:
         ("errors", driver.errors, "error results", "read errors/*.json"),
         ("send_errors", driver.send_errors, "not accepted by the platform", "read the platform's log"),
         ("duplicates", driver.duplicates, "second executions", "measure again; see queries.jsonl"),
-        ("unfinished", driver.unfinished, "had not ended", "measure again"),
+        ("unfinished", 0 if driver.budget else driver.unfinished, "had not ended", "measure again"),
     ):
         if count:
             yield Reason(code, f"{count} of {driver.issued} queries: {what}", next_step, transient=False)
-    if driver.aborted is None and not _count_fits(driver):
+    if driver.aborted is None and driver.budget is None and not _count_fits(driver):
         evidence = f"{driver.issued} queries issued, {driver.asked} asked"
         yield Reason("query_count", evidence, "read loadgen/mlperf_log_detail.txt", transient=False)
 

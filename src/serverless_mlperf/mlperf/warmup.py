@@ -34,6 +34,7 @@ class WarmUp:
         sample_count: int,
         rule: WarmupRule,
         at_once: int,
+        admit: Callable[[str], bool] = lambda _: True,
     ) -> None:
         self._transport = transport
         self._keys = keys
@@ -41,6 +42,9 @@ class WarmUp:
         self._sample_count = sample_count
         self._rule = rule
         self._at_once = at_once
+        self._admit = admit
+        self._stopped = False
+        """A query was not let through: none is sent any more."""
         self._arrived = asyncio.Event()
         self._open: dict[str, Query] = {}
         self.queries: dict[str, Query] = {}
@@ -50,11 +54,16 @@ class WarmUp:
         self._errors: list[str] = []
 
     async def run(self, on_progress: Callable[[int, int], None]) -> None:
-        """Send until the rule holds, then wait until nothing is under way; raises RunError with the reason."""
+        """Send until the rule holds or a query is not let through, then wait until nothing is under way.
+
+        Raises RunError with the reason.
+        """
         try:
             async with asyncio.timeout(self._rule.deadline_s):
                 while not self.complete:
                     await self._fill_up()
+                    if self._stopped:
+                        break
                     await self._wait_for_replies()
                     on_progress(self._warm, self._environments)
                 await self._drain()
@@ -111,6 +120,9 @@ class WarmUp:
         await asyncio.gather(*(self._send(next(self._keys)) for _ in range(missing)))
 
     async def _send(self, key: str) -> None:
+        if self._stopped or not self._admit(key):
+            self._stopped = True
+            return
         now_ns, tick_ns = time.time_ns(), time.perf_counter_ns()
         query = Query(key, 0, len(self.queries) % self._sample_count, now_ns, tick_ns, tick_ns, now_ns)
         self.queries[key] = self._open[key] = query

@@ -1,7 +1,7 @@
 """Zips as Lambda takes them: written so that the same content gives the same bytes, unpacked with suspicion."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 import hashlib
 import json
 import lzma
@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 import shutil
 import stat
 import struct
-from typing import Final, Self
+from typing import IO, Final, Self
 import zipfile
 import zlib
 
@@ -52,6 +52,10 @@ class Package:
     """Largest members with their sizes: where to look when it does not fit."""
     versions: Mapping[str, str]
     """Distributions inside, and the Python it was compiled for."""
+    bytecode: str = ""
+    """Version of the Python that compiled the modules; empty: they are compiled at each cold start."""
+    wheels: Mapping[str, str] = field(default_factory=dict)
+    """Of a target's layer, by distribution: `<file name>#sha256=<digest>` of what was fetched."""
 
     @property
     def must_go_by_s3(self) -> bool:
@@ -97,6 +101,15 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def unzipped_bytes(file: IO[bytes]) -> int:
+    """What the members of a zip come to, as its directory announces them; raises PackageError when it has none."""
+    try:
+        with zipfile.ZipFile(file) as source:
+            return sum(entry.file_size for entry in source.infolist())
+    except _DAMAGE as error:
+        raise PackageError(f"no zip ({_reason(error)}); build or upload it again") from error
+
+
 def unpack(archive: Path, folder: Path, max_bytes: int = LIMIT_BYTES) -> int:
     """Unpack a zip into a folder, over what is there, and return the bytes written; modes are kept.
 
@@ -118,9 +131,12 @@ def unpack(archive: Path, folder: Path, max_bytes: int = LIMIT_BYTES) -> int:
             f"{archive}: cannot be unpacked into {folder} ({error}); free disk space, or build or upload it again"
         ) from error
     except _DAMAGE as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise PackageError(f"{archive}: cannot be unpacked ({reason}); build or upload it again") from error
+        raise PackageError(f"{archive}: cannot be unpacked ({_reason(error)}); build or upload it again") from error
     return total
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _entry(member: str, source: Path) -> zipfile.ZipInfo:

@@ -1,8 +1,8 @@
-"""Which installed files a layer is made of."""
+"""Which installed files a layer is made of: of the distributions installed here, or in a folder for a target."""
 
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from importlib.metadata import Distribution, DistributionFinder
 from pathlib import Path
 from typing import Final
 
@@ -55,7 +55,7 @@ _KEPT: Final[dict[str, tuple[str, ...]]] = {
     # Core, CPU plug-in, reader of IR files and the threads below them; no GPU, NPU, or other formats.
     "openvino": (
         "openvino/libs/libopenvino.so*",
-        "openvino/libs/libopenvino_intel_cpu_plugin.so*",
+        "openvino/libs/libopenvino_*_cpu_plugin.so*",  # intel, arm
         "openvino/libs/libopenvino_ir_frontend.so*",
         "openvino/libs/libtbb*",
         "openvino/libs/libhwloc*",
@@ -63,18 +63,21 @@ _KEPT: Final[dict[str, tuple[str, ...]]] = {
 }
 
 
-def layer_versions(layer: str) -> Mapping[str, str]:
+def layer_versions(layer: str, folder: Path | None = None) -> Mapping[str, str]:
     """Versions of the distributions a layer would be made of now."""
-    return {name: _distribution(name).version for name in LAYERS[layer]}
+    return {name: _distribution(name, folder).version for name in LAYERS[layer]}
 
 
-def layer_files(layer: str) -> dict[str, Path]:
-    """Files of a layer by their path below site-packages; raises PackageError when one is not installed."""
-    return {member: path for name in LAYERS[layer] for member, path in _files(name)}
+def layer_files(layer: str, folder: Path | None = None) -> dict[str, Path]:
+    """Files of a layer by their path below site-packages, installed here or in a folder.
+
+    Raises PackageError when a distribution is not installed.
+    """
+    return {member: path for name in LAYERS[layer] for member, path in _files(name, folder)}
 
 
-def _files(name: str) -> Iterator[tuple[str, Path]]:
-    for file in _distribution(name).files or ():
+def _files(name: str, folder: Path | None) -> Iterator[tuple[str, Path]]:
+    for file in _distribution(name, folder).files or ():
         member = file.as_posix()
         if _wanted(name, member) and (path := Path(str(file.locate()))).is_file():
             yield member, path
@@ -90,11 +93,12 @@ def _matches(member: str, patterns: tuple[str, ...]) -> bool:
     return any(fnmatchcase(member, pattern) for pattern in patterns)
 
 
-def _distribution(name: str) -> Distribution:
-    try:
-        found = distribution(name)
-    except PackageNotFoundError as error:
-        raise PackageError(f"layer: {name} is not installed here; install the project's dependencies") from error
+def _distribution(name: str, folder: Path | None) -> Distribution:
+    where = {"path": [str(folder)]} if folder else {}
+    context = DistributionFinder.Context(name=name, **where)
+    found = next(iter(Distribution.discover(context=context)), None)
+    if found is None:
+        raise PackageError(f"layer: {name} is not installed here; install the project's dependencies")
     if not found.files:
         raise PackageError(f"layer: {name} was installed without a list of its files; install it from a wheel")
     return found

@@ -2,7 +2,7 @@
 
 It is the list price of the first tier, without the free tier. Measured on AWS it is what AWS bills; from the local
 platform's durations it says what the same query would cost on Lambda, and is called modelled.
-Not in it: completion queue, data transfer out, storage over time, and what a cold start reads of the model.
+Not in it: data transfer out, storage over time, and what a cold start reads of the model.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Final
 
-from serverless_mlperf.pricing.billing import PRESENT_RULES, BillingRules
+from serverless_mlperf.budget import billed_ms
+from serverless_mlperf.pricing.billing import BillingRules
 from serverless_mlperf.pricing.table import Architecture, RegionPrices
 from serverless_mlperf.records import Record
 
@@ -30,16 +31,19 @@ LOG_BYTES: Final = sum(len(line) + EVENT_OVERHEAD_BYTES for line in _LOG_LINES)
 
 @dataclass(frozen=True, slots=True)
 class Requests:
-    """S3 requests of one query, by price."""
+    """Requests of one query beside its invocation, by price."""
 
     puts: int
-    """PUT and COPY."""
+    """S3: PUT and COPY."""
     gets: int
+    """S3."""
+    queue: int = 0
+    """SQS: sent, received, deleted. Ten messages fit into one request, so these are the most it takes."""
 
 
 REQUESTS: Final[Mapping[tuple[str, str | None], Requests]] = {
     # PUT input, COPY to completed/, PUT output; GET input, image and, by the client, output.
-    ("s3", None): Requests(puts=3, gets=3),
+    ("s3", None): Requests(puts=3, gets=3, queue=3),
     ("invoke", "inline"): Requests(puts=0, gets=0),
     ("invoke", "s3ref"): Requests(puts=0, gets=1),
 }
@@ -55,11 +59,13 @@ class QueryCost:
     storage_usd: float
     """S3 requests."""
     logs_usd: float
+    queue_usd: float | None = None
+    """SQS requests; None where their price is not known."""
 
     @property
     def total_usd(self) -> float:
-        """The sum."""
-        return self.duration_usd + self.request_usd + self.storage_usd + self.logs_usd
+        """The sum of what is known."""
+        return self.duration_usd + self.request_usd + self.storage_usd + self.logs_usd + (self.queue_usd or 0.0)
 
     @property
     def per_million_usd(self) -> float:
@@ -98,26 +104,27 @@ class Pricing:
 
 def query_cost(billed_ms: float, memory_mib: int, requests: Requests, pricing: Pricing) -> QueryCost:
     """The price of one query."""
-    prices, architecture = pricing.prices, pricing.architecture
-    gb_seconds = memory_mib / MIB_PER_GB * billed_ms / 1000
-    return QueryCost(
-        duration_usd=prices.function.duration_usd(gb_seconds, architecture),
-        request_usd=prices.function.request_usd[architecture],
-        storage_usd=requests.puts * prices.storage.put_usd + requests.gets * prices.storage.get_usd,
-        logs_usd=LOG_BYTES / 1e9 * prices.logs.ingested_gb_usd,
-    )
+    return month_cost(1, billed_ms, memory_mib, requests, pricing)
 
 
 def month_cost(queries: int, billed_ms: float, memory_mib: int, requests: Requests, pricing: Pricing) -> QueryCost:
     """The price of so many equal queries in one month, tiers counted."""
-    one = query_cost(billed_ms, memory_mib, requests, pricing)
+    prices, architecture = pricing.prices, pricing.architecture
     gb_seconds = queries * memory_mib / MIB_PER_GB * billed_ms / 1000
     return QueryCost(
-        duration_usd=pricing.prices.function.duration_usd(gb_seconds, pricing.architecture),
-        request_usd=queries * one.request_usd,
-        storage_usd=queries * one.storage_usd,
-        logs_usd=queries * one.logs_usd,
+        duration_usd=prices.function.duration_usd(gb_seconds, architecture),
+        request_usd=queries * prices.function.request_usd[architecture],
+        storage_usd=queries * (requests.puts * prices.storage.put_usd + requests.gets * prices.storage.get_usd),
+        logs_usd=queries * LOG_BYTES / 1e9 * prices.logs.ingested_gb_usd,
+        queue_usd=_queue_usd(queries * requests.queue, prices),
     )
+
+
+def _queue_usd(requests: int, prices: RegionPrices) -> float | None:
+    """None where there are any and their price is not known."""
+    if not requests:
+        return 0.0
+    return None if prices.queue_request_usd is None else requests * prices.queue_request_usd
 
 
 def run_cost(
@@ -149,14 +156,3 @@ def run_cost(
 def _billed_ms(records: Iterable[Record], rules: BillingRules, *, cold: bool) -> list[int]:
     found = (billed_ms(record, rules) for record in records if bool(record.cold) == cold)
     return [each for each in found if each is not None]
-
-
-def billed_ms(record: Record, rules: BillingRules) -> int | None:
-    """What a query is billed for; None where the platform did not report it.
-
-    By the present rules that is the platform's own figure: the duration it reports is rounded to 10 us, and rounding it
-    up again would now and then miss a millisecond.
-    """
-    if rules == PRESENT_RULES:
-        return record.billed_ms
-    return None if record.duration_ms is None else rules.billed_ms(record.duration_ms, record.init_ms)

@@ -1,7 +1,7 @@
 """List prices by region, each group with its date and source: bundled, or read anew by `prices refresh`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 import json
 from pathlib import Path
@@ -18,6 +18,8 @@ REFRESHED: Final = "prices.json"
 
 Tier = tuple[float | None, float]
 """(GB-seconds a month up to which it holds, None: all above; USD per GB-second)."""
+ByArchitecture = Mapping[Architecture, float | None]
+NOT_LISTED: Final[ByArchitecture] = {"x86_64": None, "arm64": None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,16 @@ class FunctionPrices:
     source: str
     request_usd: Mapping[Architecture, float]
     gb_second_usd: Mapping[Architecture, tuple[Tier, ...]]
+    provisioned_gb_second_usd: ByArchitecture = field(default_factory=lambda: NOT_LISTED)
+    """Of memory kept ready, used or not."""
+    provisioned_duration_gb_second_usd: ByArchitecture = field(default_factory=lambda: NOT_LISTED)
+    """Of queries that run in it: without tiers."""
+    ephemeral_gb_second_usd: float | None = None
+    """Of /tmp above 512 MB, while a query runs."""
+    snapshot_cached_gb_second_usd: float | None = None
+    """SnapStart: of a published version's memory, used or not."""
+    snapshot_restored_gb_usd: float | None = None
+    """SnapStart: of the memory, once per environment that starts."""
 
     def duration_usd(self, gb_seconds: float, architecture: Architecture) -> float:
         """Price of so many GB-seconds in one month, tier by tier; raises InputError beyond the tiers that are known."""
@@ -52,6 +64,8 @@ class StoragePrices:
     source: str
     put_usd: float
     get_usd: float
+    gb_month_usd: float | None = None
+    """Standard class, first tier."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +75,37 @@ class LogPrices:
     as_of: str
     source: str
     ingested_gb_usd: float
+    stored_gb_month_usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QueuePrices:
+    """SQS, standard queues."""
+
+    as_of: str
+    source: str
+    request_usd: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class RegionPrices:
-    """All prices of one region, in USD."""
+    """All prices of one region, in USD; one that is not known is None."""
 
     function: FunctionPrices
     storage: StoragePrices
     logs: LogPrices
+    queue: QueuePrices | None = None
+    unknown: Mapping[str, str] = field(default_factory=dict)
+    """`group.price` -> why it is None."""
+
+    @property
+    def queue_request_usd(self) -> float | None:
+        """Of one SQS request."""
+        return None if self.queue is None else self.queue.request_usd
+
+    def why_unknown(self, name: str) -> str:
+        """Why the price `group.price` is None."""
+        return f"{name}: {self.unknown.get(name, 'not in the prices in use; run prices refresh')}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,9 +29,11 @@ def cost_lines(cost: RunCost | None) -> tuple[str, ...]:
 
 def _parts(cost: QueryCost) -> str:
     million = 1_000_000
+    queue = "not known" if cost.queue_usd is None else f"{cost.queue_usd * million:.2f}"
     return (
         f"{cost.per_million_usd:.2f} = duration {cost.duration_usd * million:.2f} + requests "
         f"{cost.request_usd * million:.2f} + S3 {cost.storage_usd * million:.2f} + logs {cost.logs_usd * million:.2f}"
+        + ("" if cost.queue_usd == 0 else f" + queue {queue}")
     )
 
 

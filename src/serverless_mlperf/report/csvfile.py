@@ -73,6 +73,7 @@ OUR_COLUMNS: Final = (
     *(f"usd_per_million{part}" for part in ("", *COST_PARTS)),
     "price_region",
     "prices_as_of",
+    "usd_per_million_queue",
 )
 """New columns come last. Of a burst the latency columns are empty: its completion times are no latency."""
 
@@ -113,7 +114,11 @@ def _cost(cost: RunCost | None) -> dict[str, Any]:
     if cost is None or cost.warm is None:
         return {}
     parts = {f"usd_per_million{part}": getattr(cost.warm, f"{part[1:]}_usd") * 1_000_000 for part in COST_PARTS}
-    totals = {"usd_per_million": cost.warm.per_million_usd}
+    queue_usd = cost.warm.queue_usd
+    totals = {
+        "usd_per_million": cost.warm.per_million_usd,
+        "usd_per_million_queue": None if queue_usd is None else queue_usd * 1_000_000,
+    }
     return {**totals, **parts, "price_region": cost.region, "prices_as_of": cost.prices_as_of}
 
 

@@ -1,6 +1,7 @@
 """A transport to nowhere: answers itself, with faults by rate and seed."""
 
 import asyncio
+import base64
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ class FakeSettings:
     """Share of `send` calls that fail as only a defect of a transport does."""
     cold_after: int | None = None
     """From this many answers on, a new environment begins (a cold start in the window)."""
+    billed_ms: int | None = None
+    """What the platform says beside each result that it billed; None: it says nothing."""
     faults_after: int = 0
     """So many queries are served before any fault (the warm-up)."""
     seed: int = 0
@@ -97,7 +100,18 @@ class FakeTransport:
             body["error"] = {"type": "Fake", "message": "injected"}
         raw = json.dumps(body).encode()
         error = "Fake: injected" if failed else None
-        self._on_reply(Reply(key, not failed, body, raw, error, sent_ns, now_ns, now_ns))
+        log_result = self._log_result(str(body["sut"]["request_id"]))
+        self._on_reply(Reply(key, not failed, body, raw, error, sent_ns, now_ns, now_ns, log_result=log_result))
+
+    def _log_result(self, request_id: str) -> str:
+        billed_ms = self._settings.billed_ms
+        if billed_ms is None:
+            return ""
+        line = (
+            f"REPORT RequestId: {request_id}\tDuration: {billed_ms}.00 ms\tBilled Duration: {billed_ms} ms\t"
+            "Memory Size: 1024 MB\tMax Memory Used: 100 MB\t\n"
+        )
+        return base64.b64encode(line.encode()).decode()
 
     def _body(self, key: str, sample_index: int, start_ns: int, finish_ns: int) -> dict[str, Any]:
         environment = self._environment()

@@ -63,16 +63,28 @@ LISTS = {
             ("15000000000", "Inf", "0.0000133334"),
         ],
         "EU-Lambda-GB-Second-ARM": [("0", "Inf", "0.0000133334")],
-        "EU-Lambda-Provisioned-GB-Second": [("0", "Inf", "0.0000097222")],
+        "EU-Lambda-Provisioned-Concurrency": [("0", "Inf", "0.0000046460")],
+        "EU-Lambda-Provisioned-GB-Second": [("0", "Inf", "0.0000108407")],
+        "EU-Lambda-Storage-GB-Second": [("0", "Inf", "0.0000000340")],
+        "EU-Lambda-SnapStart-Cached-GB-S": [("0", "Inf", "0.0000015046")],
+        "EU-Lambda-SnapStart-Restored-GB": [("0", "Inf", "0.0001397998")],
         "EU-Lambda-Edge-Request": [("0", "Inf", "0.0000006")],
     }),
     "AmazonS3": offer({
         "EU-Requests-Tier1": [("0", "Inf", "0.0000050000")], "EU-Requests-Tier2": [("0", "Inf", "0.0000004000")],
         "EU-Requests-GLACIER-Tier1": [("0", "Inf", "0.00003")],
+        "EU-TimedStorage-ByteHrs": [("51200", "512000", "0.022"), ("0", "51200", "0.023"), ("512000", "Inf", "0.021")],
+        "EU-TimedStorage-ZIA-ByteHrs": [("0", "Inf", "0.01")],
     }),
     "AmazonCloudWatch": offer({
         "EU-DataProcessing-Bytes": [("0", "Inf", "0.5700000000")],
         "EU-VendedLog-Bytes": [("0", "Inf", "0.25")],
+        "EU-TimedStorage-ByteHrs": [("0", "Inf", "0.03")],
+    }),
+    "AWSQueueService": offer({
+        "EU-Requests-Tier1": [("100000000000", "Inf", "0.00000030"), ("0", "100000000000", "0.00000040")],
+        "EU-Requests-FIFO-Tier1": [("0", "Inf", "0.00000050")],
+        "Global-Requests": [("0", "1000000", "0.0000000000")],
     }),
 }  # fmt: skip
 
@@ -100,10 +112,42 @@ def test_prices_are_read_and_used(tmp_path: Path) -> None:
         read = read_region("eu-west-1", url)
     assert read.function.as_of == "2026-11-20"
     assert read.function.gb_second_usd["x86_64"] == ((6e9, 1.66667e-5), (15e9, 1.5e-5), (None, 1.33334e-5))
-    assert (read.storage.put_usd, read.storage.get_usd, read.logs.ingested_gb_usd) == (5e-6, 4e-7, 0.57)
+    assert (read.storage.put_usd, read.storage.get_usd, read.storage.gb_month_usd) == (5e-6, 4e-7, 0.023)
+    assert (read.logs.ingested_gb_usd, read.logs.stored_gb_month_usd, read.queue_request_usd) == (0.57, 0.03, 4e-7)
     refreshed_path().write_text(table_json({"eu-west-1": read}))
     table = load_prices()
     assert (table.region("eu-west-1"), table.region("us-east-1").function.as_of) == (read, "2025-10-28")
+
+
+def test_what_a_region_does_not_sell_is_none_with_a_reason(tmp_path: Path) -> None:
+    """Provisioned concurrency on arm64 is in no line of the list: its price is None, and no zero."""
+    published(tmp_path)
+    with serving(tmp_path) as url:
+        read = read_region("eu-west-1", url)
+    function = read.function
+    assert function.provisioned_gb_second_usd == {"x86_64": 4.646e-6, "arm64": None}
+    assert function.provisioned_duration_gb_second_usd == {"x86_64": 1.08407e-5, "arm64": None}
+    assert (function.ephemeral_gb_second_usd, function.snapshot_cached_gb_second_usd) == (3.4e-8, 1.5046e-6)
+    assert function.snapshot_restored_gb_usd == 1.397998e-4
+    assert sorted(read.unknown) == [
+        "function.provisioned_duration_gb_second_usd.arm64", "function.provisioned_gb_second_usd.arm64",
+    ]  # fmt: skip
+    assert read.why_unknown("function.provisioned_gb_second_usd.arm64") == (
+        "function.provisioned_gb_second_usd.arm64: no usage type Lambda-Provisioned-Concurrency-ARM in the price list "
+        "of AWSLambda of 2026-11-20"
+    )
+
+
+def test_names_of_virginia_are_known_too(tmp_path: Path) -> None:
+    """There usage types have no prefix, and a queue's requests another name."""
+    lists = {
+        service: json.loads(json.dumps(document).replace("EU-Requests-Tier1", "Requests-RBP").replace("EU-", ""))
+        for service, document in LISTS.items()
+        if service == "AWSQueueService"
+    }
+    published(tmp_path, **lists)
+    with serving(tmp_path) as url:
+        assert read_region("eu-west-1", url).queue_request_usd == 4e-7
 
 
 @pytest.mark.parametrize(

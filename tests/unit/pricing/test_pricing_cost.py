@@ -4,9 +4,10 @@ from datetime import date
 
 import pytest
 
+from serverless_mlperf.budget import billed_ms
 from serverless_mlperf.errors import InputError
 from serverless_mlperf.pricing.billing import PRESENT_RULES, rules_on
-from serverless_mlperf.pricing.cost import LOG_BYTES, REQUESTS, Pricing, billed_ms, month_cost, query_cost, run_cost
+from serverless_mlperf.pricing.cost import LOG_BYTES, REQUESTS, Pricing, month_cost, query_cost, run_cost
 from serverless_mlperf.pricing.table import load_prices
 from serverless_mlperf.records import Record
 
@@ -39,7 +40,9 @@ def test_a_query_costs_the_sum_of_its_parts() -> None:
     assert 24_576 * (cost.duration_usd + cost.request_usd) == pytest.approx(0.0757, abs=1e-4)
     assert 24_576 * cost.storage_usd == pytest.approx(0.398, abs=1e-3)
     assert cost.logs_usd == pytest.approx(LOG_BYTES * 0.5e-9)
-    assert cost.total_usd == pytest.approx(cost.duration_usd + cost.request_usd + cost.storage_usd + cost.logs_usd)
+    assert cost.queue_usd == pytest.approx(3 * 4e-7)
+    known = cost.duration_usd + cost.request_usd + cost.storage_usd + cost.logs_usd
+    assert cost.total_usd == pytest.approx(known + 3 * 4e-7)
     assert cost.per_million_usd == pytest.approx(cost.total_usd * 1e6)
 
 

@@ -84,7 +84,7 @@ def test_table_shows_every_run_in_whole_numbers_of_columns() -> None:
     lines = [line for line in out.getvalue().splitlines() if line.strip().startswith("ssd_openvino")]
     assert len(lines) == 2
     assert lines[0].split() == [
-        "ssd_openvino", "768", "291.1", "316.9", "300.0", "310.0", "305.0", "47.5", "46.0", "250", "22.57", "0/1001",
+        "ssd_openvino", "768", "291.1", "316.9", "300.0", "310.0", "305.0", "47.5", "46.0", "250", "23.77", "0/1001",
         "4", "140.0", "1.5", "1.0", "0/0/0", "0.400", "INVALID",
     ]  # fmt: skip
     assert "2 runs measured, 1 VALID, 1 INVALID" in out.getvalue()
@@ -100,7 +100,7 @@ def test_cost_names_its_parts_and_its_prices() -> None:
     """Warm and cold apart, called modelled; the rules are named where they are not the present ones."""
     lines = block(RESULT).splitlines()
     at = lines.index("  cost on Lambda (modelled: us-east-1, x86_64, prices of 2025-10-28), USD per million:")
-    assert lines[at + 1] == "    warm queries 22.57 = duration 6.00 + requests 0.20 + S3 16.20 + logs 0.17"
+    assert lines[at + 1] == "    warm queries 23.77 = duration 6.00 + requests 0.20 + S3 16.20 + logs 0.17 + queue 1.20"
     assert not lines[at + 2].startswith("    cold")
     assert RESULT.cost is not None
     old = replace(RESULT, cost=replace(RESULT.cost, granularity_ms=100, init_billed=False))

@@ -53,6 +53,10 @@ class StackSpec:
     """Snapshots of published versions; excludes provisioned concurrency."""
     provisioned: int = 0
     """Provisioned concurrency per function: costs money while it stands."""
+    tmp_mib: int = 512
+    """Size of /tmp; what is above 512 MiB costs money while a function runs."""
+    permissions_boundary: str | None = None
+    """ARN of a policy that the function's role may never exceed, where an account demands one."""
 
     def __post_init__(self) -> None:
         if not _PROJECT.fullmatch(self.project):
@@ -64,6 +68,36 @@ class StackSpec:
 def function_name(project: str, function: FunctionSpec) -> str:
     """The function's name, e.g. `serverless-mlperf-classification-ie-ir-1536`."""
     return f"{project}-{function.cell_name.replace('_', '-')}"
+
+
+def queue_name(project: str, function: FunctionSpec) -> str:
+    """The queue that is told of every object created below `output/<cell>/`: it bears the function's name."""
+    return function_name(project, function)
+
+
+def dead_letter_name(project: str) -> str:
+    """The queue of events that no function could serve."""
+    return f"{project}-dead-letters"
+
+
+def log_group_name(project: str, function: FunctionSpec) -> str:
+    """Where Lambda would write a function's log anyway; made by the stack, so that it ends with it."""
+    return f"/aws/lambda/{function_name(project, function)}"
+
+
+def layer_name(project: str, layer: str, architecture: Architecture) -> str:
+    """A layer's name; those of two architectures stand side by side."""
+    return f"{project}-{layer}-{architecture.replace('_', '-')}"
+
+
+def input_prefix(function: FunctionSpec) -> str:
+    """A PUT of `*.json` below it triggers the function."""
+    return f"input/{function.cell_name}/"
+
+
+def output_prefix(function: FunctionSpec) -> str:
+    """Results; `errors/` below it holds error records."""
+    return f"output/{function.cell_name}/"
 
 
 def bucket_name(project: str, account: str, region: str) -> str:

@@ -3,7 +3,6 @@
 import asyncio
 from datetime import UTC, datetime
 import math
-import os
 from pathlib import Path
 import shutil
 import time
@@ -24,6 +23,7 @@ from serverless_mlperf.platforms.local.model import FunctionSpec, cpu_share
 from serverless_mlperf.platforms.local.runtime import Runtime
 from serverless_mlperf.platforms.local.runtime_api import NextInvocation, RuntimeApi
 from serverless_mlperf.platforms.local.sandbox import Sandbox
+from serverless_mlperf.platforms.local.watched_process import NOTHING, CpuTimes, WatchedProcess
 
 FREE_INIT_S: Final = 10.0
 """Init phase without throttle; after it the phase is run again as part of the invocation (AWS: runtime environment)."""
@@ -85,7 +85,7 @@ class Environment:
         self._child: Child | None = None
         self._log: LogPipe | None = None
         self._private: Path | None = None
-        self._status_fd: int | None = None
+        self._watched: WatchedProcess | None = None
         self._ready: asyncio.Future[None] = self._loop.create_future()
         self._answer: asyncio.Future[Outcome] | None = None
         self._request_id = ""
@@ -123,7 +123,8 @@ class Environment:
     async def _invoke(self, job: Job, init_ms: float | None) -> tuple[Outcome, InvocationReport]:
         self.state, self._request_id = "busy", job.request_id
         self._answer = self._loop.create_future()
-        started_ns, tick_ns, cpu_ns = time.time_ns(), time.perf_counter_ns(), self.cpu_ns()
+        # Between invocations it stands still: what its children had used is known of the last one.
+        started_ns, tick_ns, before = time.time_ns(), time.perf_counter_ns(), self._cpu(children=not self.invocations)
         self._begin_log(job, keep=self.invocations == 0)  # what was printed in the init phase belongs to it
         if self._timer is None:
             self._timer = self._loop.call_later(self.spec.timeout_s, self.kill, "timeout")
@@ -140,10 +141,10 @@ class Environment:
             self.kill("does not ask for work")  # if it lives at all
             self._answer.set_result(failure(job.request_id, "Runtime.ExitError", "Runtime exited before the call"))
         outcome = await self._answer
-        used_ns = self.cpu_ns() - cpu_ns
+        used_ns = self._used_ns(before)
         self.invocations += 1
         duration_ms = (time.perf_counter_ns() - tick_ns) / 1e6
-        return self._reported(job, outcome, started_ns, duration_ms, init_ms, used_ns if used_ns >= 0 else None)
+        return self._reported(job, outcome, started_ns, duration_ms, init_ms, used_ns)
 
     def _begin_log(self, job: Job, keep: bool) -> None:
         if self._log is None:
@@ -295,18 +296,18 @@ class Environment:
         return begun_ns
 
     def _watch(self, child: Child) -> None:
-        self._close_status()
+        self._unwatch()
         if child.started.done() and not child.started.cancelled() and not child.ended.done():
             self.pid = child.started.result()
-            self._status_fd = os.open(f"/proc/{self.pid}/status", os.O_RDONLY)
+            self._watched = WatchedProcess(self.pid)
 
     def _watch_handler(self) -> None:
         """From here on clock and memory are read of the handler's process, which bubblewrap has started by now."""
         inside = inside_of(self.pid) if self.pid is not None and self._workshop.sandbox.isolation.bwrap else None
         if inside is not None:
-            self._close_status()
+            self._unwatch()
             self.pid = inside.handler
-            self._status_fd = os.open(f"/proc/{self.pid}/status", os.O_RDONLY)
+            self._watched = WatchedProcess(self.pid)
 
     def _failed_by_itself(self) -> bool:
         """Whether the process ended, and not because the platform wanted it."""
@@ -384,15 +385,20 @@ class Environment:
             await self._clean_up()
 
     def cpu_ns(self) -> int:
-        """CPU clock of the process (clock_getcpuclockid(3)); 0 when there is none."""
+        """CPU time of the process and its children; 0 when there is none."""
         if self._child is not None and self._child.ended.done():
             return self._child.ended.result().cpu_ns or 0
-        if self.pid is None:
-            return 0
-        try:
-            return time.clock_gettime_ns((~self.pid << 3) | 2)
-        except OSError:
-            return 0
+        return sum(self._cpu())
+
+    def _cpu(self, *, children: bool = True) -> CpuTimes:
+        return NOTHING if self._watched is None else self._watched.cpu(children=children)
+
+    def _used_ns(self, before: CpuTimes) -> int | None:
+        """CPU time since then; of a process that has ended, the controller's account of all that it had started."""
+        if self._child is not None and self._child.ended.done():
+            used_ns = self.cpu_ns() - sum(before)
+            return used_ns if used_ns >= 0 else None
+        return self._cpu().since(before)
 
     def describe(self) -> dict[str, Any]:
         """For the status page."""
@@ -404,7 +410,7 @@ class Environment:
             "state": state,
             "invocations": self.invocations,
             "cpu_ns": self.cpu_ns(),
-            "rss_mib": self._status_mib(b"VmRSS:"),
+            "rss_mib": None if self._watched is None else self._watched.status_mib(b"VmRSS:"),
             "share": self.share,
         }
 
@@ -421,7 +427,7 @@ class Environment:
     async def _clean_up(self) -> None:
         """After the process is reaped: close its port, remove its folder."""
         await self._api.close()
-        self._close_status()
+        self._unwatch()
         if self._log is not None:
             self._log.drain()
             self._log.close()
@@ -439,23 +445,12 @@ class Environment:
     def _max_memory_mib(self) -> int:
         if self._child is not None and self._child.ended.done():
             return math.ceil(self._child.ended.result().max_rss_kib / 1024)
-        return self._status_mib(b"VmHWM:") or 0
+        return 0 if self._watched is None else self._watched.status_mib(b"VmHWM:") or 0
 
-    def _status_mib(self, name: bytes) -> int | None:
-        """One line of /proc/<pid>/status, kB -> MiB."""
-        if self._status_fd is None:
-            return None
-        try:
-            text = os.pread(self._status_fd, 4096, 0)
-        except ProcessLookupError:
-            return None
-        _, _, rest = text.partition(name)
-        return math.ceil(int(rest.split(maxsplit=1)[0]) / 1024) if rest else None
-
-    def _close_status(self) -> None:
-        if self._status_fd is not None:
-            os.close(self._status_fd)
-            self._status_fd = None
+    def _unwatch(self) -> None:
+        if self._watched is not None:
+            self._watched.close()
+            self._watched = None
 
 
 def not_started(environment: Environment, job: Job, error: BenchmarkError) -> InvocationReport:

@@ -26,6 +26,7 @@ class InvocationReport:
     max_memory_mib: int
     status: Status
     cpu_ns: int | None
+    """Of the handler's process and of what it has started (watched_process.CpuTimes)."""
     environment_id: str
     queued_ns: int
     started_ns: int

@@ -91,7 +91,7 @@ class Scheduler:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def submit(self, spec: FunctionSpec, job: Job) -> None:
-        """Accept a job; raises ThrottledError where Lambda's concurrency would not have it run now.
+        """Accept a job; raises ThrottledError where Lambda's limits would not have it run now.
 
         Where only the host has no room, calls and events wait in the order of their arrival.
         """
@@ -221,6 +221,8 @@ class Scheduler:
         if job.kind == "event" and self.concurrency.limit(name) > pool.limit:
             return
         self.concurrency.check(name)
+        if job.kind == "call":
+            self.concurrency.request(name)
         self._count(name, job)
 
     def _count(self, name: str, job: Job) -> None:

@@ -150,14 +150,14 @@ class ProcessTree:
         return self._clocks.pop(pid)
 
     def _waited_for_ns(self) -> int:
-        total = _waited_ticks(self._stat)
+        total = _waited_of(self._stat)
         for pid in self._members:
             try:
                 with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 - 50 times a second
-                    total += _ticks(file.read())
+                    total += waited_ns(file.read())
             except (FileNotFoundError, ProcessLookupError):
                 continue
-        return total * _TICK_NS
+        return total
 
     def _resident_kib(self, pid: int) -> int:
         try:
@@ -167,17 +167,17 @@ class ProcessTree:
             return 0
 
 
-def _waited_ticks(stat: int) -> int:
-    try:
-        return _ticks(os.pread(stat, 1024, 0))
-    except ProcessLookupError:
-        return 0
-
-
-def _ticks(stat: bytes) -> int:
+def waited_ns(stat: bytes) -> int:
     """CPU time of the children that were waited for: cutime and cstime of /proc/<pid>/stat (proc(5))."""
     fields = stat.rpartition(b")")[2].split()
-    return int(fields[13]) + int(fields[14]) if len(fields) > 14 else 0
+    return (int(fields[13]) + int(fields[14])) * _TICK_NS if len(fields) > 14 else 0
+
+
+def _waited_of(stat: int) -> int:
+    try:
+        return waited_ns(os.pread(stat, 1024, 0))
+    except ProcessLookupError:
+        return 0
 
 
 def _proportional_kib(pid: int) -> int:

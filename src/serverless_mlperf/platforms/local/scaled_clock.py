@@ -1,8 +1,8 @@
 """The clock of what Lambda does in minutes: it can run faster than the wall clock, stand still, or be put forward.
 
-Retries, event age, back-off, scale-up windows and keep-alive go by it. What is measured never does: function timeouts,
-init phases, CPU, durations and REPORT lines are real, and so are SQS's visibility timeouts, which are promises to
-clients who live in real time.
+Retries, event age, back-off, scale-up, request rates and keep-alive go by it. What is measured never does: function
+timeouts, init phases, CPU, durations and REPORT lines are real, and so are SQS's visibility timeouts, which are
+promises to clients who live in real time.
 """
 
 import asyncio

@@ -43,6 +43,15 @@ def lambda_handler(event, context):
         for thread in threads: thread.start()
         for thread in threads: thread.join()
         return {"cpu_ns": time.process_time_ns() - cpu, "wall_ns": time.perf_counter_ns() - wall}
+    if act == "spin_in_child":
+        import subprocess
+        source = f"import time\\nwhile time.process_time() < {event['s']}: pass\\nprint(1, flush=True)\\n"
+        source += "" if event["wait"] else "time.sleep(60)\\n"
+        for _ in range(event.get("depth", 1) - 1):
+            source = f"import subprocess, sys\\nsubprocess.run([sys.executable, '-S', '-c', {source!r}])\\n"
+        child = subprocess.Popen([sys.executable, "-S", "-c", source], stdout=subprocess.PIPE)
+        child.stdout.readline()
+        if event["wait"]: child.wait()
     if act == "sleep":
         time.sleep(event["s"])
     if act == "fail":

@@ -2,7 +2,14 @@
 
 import pytest
 
-from serverless_mlperf.platforms.local.concurrency import RESERVED, SCALING, UNRESERVED, Concurrency
+from serverless_mlperf.platforms.local.concurrency import (
+    ACCOUNT_RATE,
+    RESERVED,
+    RESERVED_RATE,
+    SCALING,
+    UNRESERVED,
+    Concurrency,
+)
 from serverless_mlperf.platforms.local.model import ThrottledError
 
 
@@ -67,3 +74,49 @@ def test_environments_are_refilled_all_the_time_and_never_saved_up() -> None:
     with pytest.raises(ThrottledError) as refused:
         limits.grow("f")
     assert refused.value.reason == SCALING
+
+
+def test_requests_a_second_are_ten_times_the_concurrency() -> None:
+    """A second's worth at once, then ten a second for each unit: of the account, and of a reservation."""
+    now_s = 0.0
+    limits = Concurrency(lambda: now_s, account=200)
+    limits.reserve("own", 5)
+
+    def taken(name: str) -> tuple[int, str]:
+        """Requests that are let pass now, and why no more."""
+        for passed in range(5000):
+            try:
+                limits.request(name)
+            except ThrottledError as error:
+                return passed, error.reason
+        return 5000, ""
+
+    assert taken("own") == (50, RESERVED_RATE)
+    assert taken("any") == (1950, ACCOUNT_RATE)
+    now_s = 0.1
+    assert taken("own") == (5, RESERVED_RATE)
+    assert taken("any") == (195, ACCOUNT_RATE)
+    assert taken("own") == (0, RESERVED_RATE)
+    now_s = 60.0
+    assert taken("any") == (2000, ACCOUNT_RATE)
+    assert taken("own") == (0, ACCOUNT_RATE)
+
+
+def test_a_new_reservation_has_a_rate_of_its_own() -> None:
+    """Set anew, the rate is the new number's at the next refill; without one only the account's is left."""
+    now_s = 0.0
+    limits = Concurrency(lambda: now_s)
+    limits.reserve("f", 1)
+    for _ in range(10):
+        limits.request("f")
+    limits.reserve("f", 2)
+    with pytest.raises(ThrottledError) as refused:
+        limits.request("f")
+    assert refused.value.reason == RESERVED_RATE
+    now_s = 0.05
+    limits.request("f")
+    limits.reserve("f", None)
+    for _ in range(100):
+        limits.request("f")
+    limits.reserve("f", 1)
+    limits.request("f")

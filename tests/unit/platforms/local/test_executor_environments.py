@@ -10,9 +10,11 @@ import time
 from executor_functions import alive, ask, executor, fault, function, until, wait_for
 import pytest
 
+from serverless_mlperf.platforms.local.concurrency import RESERVED_RATE
 from serverless_mlperf.platforms.local.controller_client import environment_nice
 from serverless_mlperf.platforms.local.host import most_at_once
 from serverless_mlperf.platforms.local.model import ThrottledError
+from serverless_mlperf.platforms.local.service_model import ServiceModel
 
 
 def test_environments_are_distinct_processes_of_awslambdaric(tmp_path: Path) -> None:
@@ -70,6 +72,25 @@ def test_report_bills_duration_and_init(tmp_path: Path) -> None:
             assert lines[3] == f"END RequestId: {answer.request_id}"
             assert lines[4].startswith(f"REPORT RequestId: {answer.request_id}\tDuration: ")
             assert "\tInit Duration: " in lines[4]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+@pytest.mark.parametrize("wait", [True, False])
+def test_report_counts_the_cpu_of_children(tmp_path: Path, wait: bool, depth: int) -> None:
+    """CPU time of what a handler starts is its invocation's, waited for or alive, and no later one's."""
+
+    async def scenario() -> None:
+        async with executor(tmp_path) as running:
+            spec = function(tmp_path)
+            await ask(running, spec)
+            await ask(running, spec, act="spin_in_child", s=0.3, wait=wait, depth=depth)
+            await ask(running, spec)
+            before, spun, after = (report["cpu_ns"] / 1e9 for report in running.reports(spec.name))
+            assert 0.28 < spun < 2  # what was waited for is told in steps of 10 ms, of user and of system time
+            assert before < 0.25
+            assert after < 0.1
 
     asyncio.run(scenario())
 
@@ -242,10 +263,13 @@ def test_reserved_concurrency_refuses_calls(tmp_path: Path) -> None:
 
 
 def test_answered_call_counts_no_more(tmp_path: Path) -> None:
-    """Who keeps exactly the reserved number of calls under way is never refused, and no environment is added."""
+    """Who keeps exactly the reserved number of calls under way is never refused, and no environment is added.
+
+    The clock is fast: else so many calls would be more than ten a second.
+    """
 
     async def scenario() -> None:
-        async with executor(tmp_path) as running:
+        async with executor(tmp_path, model=ServiceModel(clock_speed=1000)) as running:
             spec = function(tmp_path, memory_mib=512, reserved_concurrency=2)
 
             async def caller() -> set[int]:
@@ -253,6 +277,28 @@ def test_answered_call_counts_no_more(tmp_path: Path) -> None:
 
             pids = set.union(*await asyncio.gather(caller(), caller()))
             assert len(pids) == 2
+
+    asyncio.run(scenario())
+
+
+def test_calls_that_come_too_fast_are_refused_and_events_are_not(tmp_path: Path) -> None:
+    """Ten calls a second for each reserved unit, by the scaled clock; events have no such limit, and all arrive."""
+
+    async def scenario() -> None:
+        async with executor(tmp_path, model=ServiceModel(clock_speed=0)) as running:
+            spec = function(tmp_path, reserved_concurrency=1)
+            for _ in range(10):
+                await ask(running, spec)
+            with pytest.raises(ThrottledError) as refused:
+                await running.invoke(spec, b"{}")
+            assert refused.value.reason == RESERVED_RATE
+            assert running.status()["concurrency"]["throttled_calls"] == {"probe": 1}
+            for number in range(30):
+                running.submit_event(spec, b"{}")
+                await until(lambda n=number: running.status()["events"]["delivered"] == n + 1)  # type: ignore[misc]
+            assert running.status()["events"]["throttled"] == 0
+            running.set_clock(advance_s=0.1)
+            await ask(running, spec)
 
     asyncio.run(scenario())
 

@@ -4,9 +4,12 @@ import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+import errno
 from functools import partial
+import os
 from pathlib import Path
 import resource
+from threading import Event
 from typing import Any
 
 import pytest
@@ -14,11 +17,17 @@ import pytest
 from full_disk import file_limit, fill, small_disk
 from serverless_mlperf.errors import BenchmarkError, HostError, InputError
 from serverless_mlperf.platforms.local.journal.base import Body, Journal, NoJournal, NotKeptError
-from serverless_mlperf.platforms.local.journal.bodies import BLOCK_BYTES, BodyFile, DamagedBodyError
+from serverless_mlperf.platforms.local.journal.bodies import (
+    BLOCK_BYTES,
+    BodyFile,
+    BodyReader,
+    DamagedBodyError,
+    write_body,
+)
 from serverless_mlperf.platforms.local.journal.disk import IN_MEMORY_BYTES, DiskJournal
 from serverless_mlperf.platforms.local.journal.folder import VERSION, data_folder
 from serverless_mlperf.platforms.local.journal.log import Change, Log
-from serverless_mlperf.platforms.local.journal.records import HEAD_BYTES, MAGIC
+from serverless_mlperf.platforms.local.journal.records import HEAD_BYTES, MAGIC, SECTOR_BYTES
 
 LARGE = bytes(range(256)) * (IN_MEMORY_BYTES // 256 + 1)
 
@@ -228,6 +237,115 @@ def test_torn_beginning_is_made_again(tmp_path: Path, left: int) -> None:
     assert len(kept_in(tmp_path)) == 2
 
 
+@pytest.mark.parametrize("zeros", [1, 100, 5000])
+def test_zeros_behind_the_last_record_are_cut_off(tmp_path: Path, caplog: pytest.LogCaptureFixture, zeros: int) -> None:
+    """A host that lost its power may leave them: nothing is lost, and one line says where and how many."""
+    written(tmp_path, 3).close()
+    segment = tmp_path / "journal" / "000000000001"
+    whole = segment.read_bytes()
+    segment.write_bytes(whole + bytes(zeros))
+    assert len(kept_in(tmp_path)) == 3
+    assert segment.read_bytes() == whole
+    (line,) = caplog.messages
+    assert line.startswith(f"{segment}: {zeros} bytes at its end are cut off: ")
+    assert len(kept_in(tmp_path)) == 3
+    assert len(caplog.messages) == 1
+
+
+def test_sectors_that_were_not_written_take_their_record_along(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Zeros from a sector of the last record on, its head's too: the record goes, all before it stays."""
+    log = written(tmp_path, 3)
+    size = log.total_bytes
+    log.append([Change(("last",), {}, b"x" * 5000)])
+    log.close()
+    segment = tmp_path / "journal" / "000000000001"
+    whole = segment.read_bytes()
+    for from_sector in range(size // SECTOR_BYTES + 1, len(whole) // SECTOR_BYTES + 1):
+        at = from_sector * SECTOR_BYTES
+        segment.write_bytes(whole[:at] + bytes(len(whole) - at))
+        assert len(kept_in(tmp_path)) == 3
+        assert segment.read_bytes() == whole[:size]
+    assert len(caplog.messages) == len(whole) // SECTOR_BYTES - size // SECTOR_BYTES
+    segment.write_bytes(whole[: len(whole) - 99] + bytes(99))  # no sector ends there: this is another damage
+    with pytest.raises(InputError, match=f"damaged at byte {size};"):
+        Log(tmp_path).open()
+
+
+@pytest.mark.parametrize("newest", [b"", MAGIC[:5], MAGIC, bytes(16), bytes(4096), MAGIC + bytes(600), MAGIC + b"\0\0"])
+def test_end_may_lie_before_a_segment_that_was_only_begun(tmp_path: Path, newest: bytes) -> None:
+    """A torn end in a segment behind which nothing whole was written is cut off; writing goes on."""
+    written(tmp_path, 30, segment_bytes=1500).close()
+    first, *others = sorted((tmp_path / "journal").iterdir())
+    for later in others[1:]:
+        later.unlink()
+    whole = first.read_bytes()
+    first.write_bytes(whole[:-7])
+    others[0].write_bytes(newest)
+    found = kept_in(tmp_path)
+    assert found.keys() == {("a", str(number)) for number in range(len(found))}
+    assert len(found) > 3
+    written(tmp_path, 1, segment_bytes=1500).close()
+    assert kept_in(tmp_path).keys() == found.keys()
+
+
+@pytest.mark.parametrize("damage", ["torn", "zeros", "emptied", "zeros within"])
+def test_damage_before_later_records_is_refused(tmp_path: Path, damage: str) -> None:
+    """What was written before other records is not an end that was never acknowledged: a line, and nothing changes."""
+    written(tmp_path, 30, segment_bytes=1500).close()
+    first, second = sorted((tmp_path / "journal").iterdir())[:2]
+    whole = first.read_bytes()
+    torn = {
+        "torn": whole[:-7], "zeros": whole[:1024] + bytes(len(whole) - 1024), "emptied": b"",
+        "zeros within": whole[:512] + bytes(512) + whole[1024:],
+    }[damage]  # fmt: skip
+    first.write_bytes(torn)
+    before = second.read_bytes()
+    with pytest.raises(InputError, match=r"^\S+/000000000001: damaged at byte \d+; restore the data folder"):
+        Log(tmp_path).open()
+    assert (first.read_bytes(), second.read_bytes()) == (torn, before)
+
+
+def test_a_segment_goes_when_its_copy_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until then it stays, writing goes on, and an error of the disk is told and tried again."""
+    log = written(tmp_path, 20, segment_bytes=1500)
+    oldest = tmp_path / "journal" / "000000000001"
+    synced = Event()
+    asked: list[int] = []
+
+    def slow(descriptor: int) -> None:
+        asked.append(os.fstat(descriptor).st_ino)
+        synced.wait(20)
+        if len(asked) == 1:
+            raise OSError(errno.EIO, "the disk")
+
+    monkeypatch.setattr(os, "fsync", slow)
+    while not log.waits:
+        if log.wants_cleaning:
+            log.clean_some()
+        else:
+            log.append([Change(("b",), {}, bytes(100))])
+    for _ in range(3):
+        log.clean_some()
+        log.append([Change(("c",), {})])
+    assert oldest.exists()
+    synced.set()
+
+    def clean() -> None:
+        while oldest.exists():
+            log.clean_some()
+
+    with pytest.raises(OSError, match="the disk"):
+        clean()
+    assert oldest.exists()
+    clean()
+    others = {path.stat().st_ino for path in (tmp_path / "journal").iterdir()}
+    assert {*others, (tmp_path / "journal").stat().st_ino} <= set(asked)
+    log.close()
+    assert len(kept_in(tmp_path)) == 22
+
+
 def test_every_flipped_bit_is_found(tmp_path: Path) -> None:
     """One bit anywhere in the journal is one line that names the file, and nothing is given or changed."""
     written(tmp_path, 2).close()
@@ -292,6 +410,26 @@ def test_body_is_verified_block_by_block(tmp_path: Path) -> None:
         file.truncate(2 * BLOCK_BYTES)
     with pytest.raises(DamagedBodyError, match="damaged"):
         body.read(2 * BLOCK_BYTES, 2 * BLOCK_BYTES + 1)
+
+
+def test_reader_goes_on_block_by_block(tmp_path: Path) -> None:
+    """A range comes in pieces that end where blocks do, also when the file is removed; damage is told where it is."""
+    content = bytes(range(251)) * (3 * BLOCK_BYTES // 251)
+    for start, stop in ((0, len(content)), (5, BLOCK_BYTES + 5), (BLOCK_BYTES, 2 * BLOCK_BYTES), (7, 8), (9, 9)):
+        body = write_body(tmp_path / "1", content)
+        reader = BodyReader(body, start, stop)
+        body.path.unlink()
+        pieces = list(iter(reader.read, b""))
+        assert b"".join(pieces) == content[start:stop]
+        assert all(len(piece) <= BLOCK_BYTES for piece in pieces)
+    with pytest.raises(FileNotFoundError):
+        BodyReader(body, 0, 1)
+    body = write_body(tmp_path / "1", content)
+    os.truncate(body.path, 2 * BLOCK_BYTES + 1)
+    reader = BodyReader(body, 0, len(content))
+    assert reader.read() + reader.read() == content[: 2 * BLOCK_BYTES]
+    with pytest.raises(DamagedBodyError, match=rf"damaged in the MiB at byte {2 * BLOCK_BYTES};"):
+        reader.read()
 
 
 def test_superseded_records_are_cleaned_away(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[asyncio.R
 
 def renew(state: LambdaState) -> None:
     """One function with a version, an alias and nothing that runs."""
-    code = StoredZip("0" * 64, Path("none.zip"), 1)
+    code = StoredZip("0" * 64, Path("none.zip"), 1, 1)
     settled = {**defaults("f"), "Handler": "app.handler", "Role": "r"}
     latest = Revision(LATEST, code, (), settled, "b", "r", moment(), READY)
     state.functions = {

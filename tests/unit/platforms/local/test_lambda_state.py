@@ -168,7 +168,7 @@ def test_package_that_is_gone_is_said(tmp_path: Path) -> None:
             await made.create("lost")
             await until(lambda: made.update("lost") == "Successful")
             function = made.state.functions["lost"]
-            function.serving = replace(function.latest, code=StoredZip("0" * 64, tmp_path / "none.zip", 1))
+            function.serving = replace(function.latest, code=StoredZip("0" * 64, tmp_path / "none.zip", 1, 1))
             refused = await made.ask("POST", f"{FUNCTIONS}/lost/invocations", {}, 502)
             assert "none.zip" in refused["message"]
 

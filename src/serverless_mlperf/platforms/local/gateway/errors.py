@@ -22,6 +22,10 @@ class ApiError(Exception):
         self.headers = headers or {}
 
 
+class BrokenOffError(Exception):
+    """The rest of an answer whose beginning has gone out cannot be sent: the connection is closed, a line says why."""
+
+
 class BadRequestError(Exception):
     """The bytes are no request that this server takes; the connection is closed after the answer."""
 

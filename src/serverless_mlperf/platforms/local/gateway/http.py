@@ -5,7 +5,7 @@ poll never takes messages for nobody.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from functools import cached_property, lru_cache
@@ -18,7 +18,7 @@ from typing import Final
 from urllib.parse import parse_qsl, unquote
 
 from serverless_mlperf.platforms.local.access import Access
-from serverless_mlperf.platforms.local.gateway.errors import BadRequestError
+from serverless_mlperf.platforms.local.gateway.errors import BadRequestError, BrokenOffError
 from serverless_mlperf.platforms.local.gateway.http_head import Head, read_head
 
 MAX_HEAD_BYTES: Final = 64 << 10
@@ -42,6 +42,9 @@ class Response:
     headers: Mapping[str, str] = field(default_factory=dict)
     cookies: Sequence[str] = ()
     """Each in a set-cookie header of its own (RFC 6265, 3)."""
+    rest: AsyncIterator[bytes] | None = None
+    """What follows `body`, made while it is sent; `content-length` must then be among the headers. May end with a
+    BrokenOffError."""
     sent_bytes: int | None = None
     """A fault on demand: after so many bytes of the body the connection is closed; -1: before the head."""
 
@@ -198,20 +201,32 @@ class HttpConnection(asyncio.Protocol):
         keeps = head.keeps_connection
         if not keeps or head.version == "HTTP/1.0":
             response.headers = {**response.headers, "connection": "keep-alive" if keeps else "close"}
-        await self._send(response, head_only=request.method == "HEAD")
+        whole = await self._send(response, head_only=request.method == "HEAD")
         self._task = None
-        if not keeps:
+        if not keeps or not whole:
             self.close()
         elif self._buffer:
             self._advance()
 
-    async def _send(self, response: Response, *, head_only: bool) -> None:
-        """Write an answer; a large body goes in slices, so that no copy of the whole holds the loop."""
+    async def _send(self, response: Response, *, head_only: bool) -> bool:
+        """Write an answer, a large body in slices, so that no copy of it holds the loop; False: it was broken off."""
         body = response.body
         if head_only or len(body) <= SLICE_BYTES:
             self._write(response, head_only=head_only)
-            return
-        self._write(response, head_only=True)
+        else:
+            self._write(response, head_only=True)
+            await self._write_slices(body)
+        if response.rest is None or head_only:
+            return True
+        try:
+            async for piece in response.rest:
+                await self._write_slices(piece)
+        except BrokenOffError as error:
+            _log.error("%s", error)
+            return False
+        return True
+
+    async def _write_slices(self, body: bytes | memoryview) -> None:
         view = memoryview(body)
         for start in range(0, len(body), SLICE_BYTES):
             await self._may_write.wait()

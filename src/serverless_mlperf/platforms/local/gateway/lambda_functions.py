@@ -42,6 +42,7 @@ from serverless_mlperf.platforms.local.gateway.lambda_state import (
 )
 from serverless_mlperf.platforms.local.gateway.lambda_tags import read_tags
 from serverless_mlperf.platforms.local.gateway.lambda_versions import check_settled, published
+from serverless_mlperf.platforms.local.gateway.lambda_zips import check_together
 
 CREATE: Final = ("FunctionName", "Runtime", "Code", "Layers", "Architectures", "PackageType", "Publish", "Tags")
 UPDATE: Final = ("Runtime", "Layers", "RevisionId")
@@ -111,6 +112,7 @@ class FunctionOperations:
         settings = settings_of(call.values, latest.settings, self._check_target)
         given = call.values.get("Layers")
         layers = latest.layers if given is None else resolve_layers(self._state, check_list(given, "layers", 10_000))
+        check_together(latest.code, (layer.content for layer in layers))
         function.latest = _updated(latest, settings=settings, layers=layers)
         return self._changed(function)
 
@@ -121,7 +123,8 @@ class FunctionOperations:
         check_architectures(call.values)
         publish = check_flag(call.values.get("Publish"), "publish")
         code = await self._source.take(call.values)
-        check_settled(self._updatable(call))
+        function = self._updatable(call)  # the code took a while to be stored
+        check_together(code, (layer.content for layer in function.latest.layers))
         made = _updated(function.latest, code=code)
         if check_flag(call.values.get("DryRun"), "dryRun"):
             return answer(configuration(function, replace(made, progress=function.latest.progress)))
@@ -178,6 +181,7 @@ class FunctionOperations:
         code_values = check_mapping(required(values, "Code"), "code")
         refuse_others(code_values, (*MEMBERS, "ImageUri"), "Code")
         code = await self._source.take(code_values)
+        check_together(code, (layer.content for layer in layers))
         return Revision(LATEST, code, layers, settings, new_id(), new_id(), moment(), CREATING)
 
     def _updatable(self, call: Call) -> Function:

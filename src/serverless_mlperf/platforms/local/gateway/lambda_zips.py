@@ -2,15 +2,16 @@
 
 import base64
 import binascii
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 import hashlib
 import io
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 import uuid
-import zipfile
 
+from serverless_mlperf.errors import PackageError
+from serverless_mlperf.packages.archive import LIMIT_BYTES, unzipped_bytes
 from serverless_mlperf.platforms.local.gateway.errors import ApiError
 from serverless_mlperf.platforms.local.gateway.lambda_errors import invalid
 
@@ -23,6 +24,8 @@ class StoredZip:
     path: Path
     size: int
     """Bytes."""
+    unzipped: int
+    """Bytes that its members come to, as they are announced."""
 
     @property
     def code_sha256(self) -> str:
@@ -31,7 +34,7 @@ class StoredZip:
 
     def as_document(self) -> dict[str, Any]:
         """Plain values, without the place: the folder may move."""
-        return {"sha256": self.sha256, "size": self.size}
+        return {"sha256": self.sha256, "size": self.size, "unzipped": self.unzipped}
 
 
 class ZipFolder:
@@ -41,9 +44,10 @@ class ZipFolder:
         self._folder = folder
 
     def add(self, content: bytes) -> StoredZip:
-        """Keep a zip; ApiError when it is none."""
-        if not zipfile.is_zipfile(io.BytesIO(content)):
-            raise invalid("Could not unzip uploaded file. Please check your file, then try to upload again.")
+        """Keep a zip; ApiError when it is none, or too large."""
+        unzipped = _announced(io.BytesIO(content))
+        if unzipped > LIMIT_BYTES:
+            raise invalid(f"Unzipped size must be smaller than {LIMIT_BYTES} bytes")
         sha256 = hashlib.sha256(content).hexdigest()
         path = self.path(sha256)
         if not path.exists():
@@ -57,11 +61,17 @@ class ZipFolder:
                 partial.unlink(missing_ok=True)
                 text = f"{path}: cannot be stored ({error.strerror}); free disk space there"
                 raise ApiError(500, "ServiceException", text) from error
-        return StoredZip(sha256, path, len(content))
+        return StoredZip(sha256, path, len(content), unzipped)
 
     def stored(self, document: dict[str, Any]) -> StoredZip:
-        """The zip of a document; whether it is there shows when it is used."""
-        return StoredZip(document["sha256"], self.path(document["sha256"]), document["size"])
+        """The zip of a document; whether it is there shows when it is used.
+
+        Blocking where the document comes from a version that did not note what its members come to.
+        """
+        path, unzipped = self.path(document["sha256"]), document.get("unzipped")
+        if unzipped is None:
+            unzipped = _measured(path)
+        return StoredZip(document["sha256"], path, document["size"], unzipped)
 
     def find(self, sha256: str) -> bytes | None:
         """Content of a zip; None when there is none of that digest."""
@@ -81,9 +91,36 @@ class ZipFolder:
         return self._folder / f"{sha256}.zip"
 
 
+def check_together(code: StoredZip, layers: Iterable[StoredZip]) -> None:
+    """Refuse a function whose code and layers come to more than Lambda unzips."""
+    total = code.unzipped + sum(layer.unzipped for layer in layers)
+    if total > LIMIT_BYTES:
+        raise invalid(
+            f"Function code combined with layers exceeds the maximum allowed size of {LIMIT_BYTES} bytes. The actual "
+            f"size is {total} bytes."
+        )
+
+
 def zip_content(encoded: str) -> bytes:
     """A zip sent inline."""
     try:
         return base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError):
         raise ApiError(400, "SerializationException", "ZipFile is not base64") from None
+
+
+def _announced(file: IO[bytes]) -> int:
+    try:
+        return unzipped_bytes(file)
+    except PackageError:
+        text = "Could not unzip uploaded file. Please check your file, then try to upload again."
+        raise invalid(text) from None
+
+
+def _measured(path: Path) -> int:
+    """What a kept zip comes to; nothing where it is damaged or gone, which is told when its digest is looked at."""
+    try:
+        with path.open("rb") as file:
+            return unzipped_bytes(file)
+    except (OSError, PackageError):
+        return 0

@@ -1,6 +1,7 @@
 """What an S3 event says, and to whom: functions through the executor, queues directly."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import partial
 import json
 from typing import Any, Final
@@ -44,9 +45,30 @@ class Notifier:
                     deliver = partial(self._tell[rule.kind], rule.arn, payload)
                     self._disturbance.deliver(plan, rule.arn, stored.key, deliver)
 
+    def test(self, bucket: Bucket, request_id: str) -> None:
+        """Send each queue of a new configuration S3's test message; of functions S3 looks at the permission alone.
+
+        AmazonS3/latest/API/API_PutBucketNotificationConfiguration. No fault befalls it: it is about no object.
+        """
+        payload = json.dumps(test_message(bucket, request_id), separators=(",", ":")).encode()
+        for arn in dict.fromkeys(rule.arn for rule in bucket.rules if rule.kind == "Queue"):
+            self._tell["Queue"](arn, payload)
+
     def close(self) -> None:
         """Deliver no more of what is late."""
         self._disturbance.close()
+
+
+def test_message(bucket: Bucket, request_id: str) -> dict[str, str]:
+    """What S3 sends when it is configured (AmazonS3/latest/userguide/notification-content-structure)."""
+    return {
+        "Service": "Amazon S3",
+        "Event": "s3:TestEvent",
+        "Time": timestamp(datetime.now(UTC)),
+        "Bucket": bucket.name,
+        "RequestId": request_id,
+        "HostId": request_id,
+    }
 
 
 def event_record(bucket: Bucket, stored: StoredObject, event: str, rule_id: str, request_id: str) -> dict[str, Any]:

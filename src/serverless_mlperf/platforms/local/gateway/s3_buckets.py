@@ -58,7 +58,7 @@ class BucketOperations:
                 listing = _listing(named, request.query, self._store.bucket(name))
                 if listing is not None:
                     return listing
-        return await configuration(request, self._store, self._store.bucket(name), self._notifier.guard)
+        return await configuration(request, self._store, self._store.bucket(name), self._notifier)
 
     async def _create(self, request: Request, name: str) -> Response:
         if not BUCKET_NAME.fullmatch(name):

@@ -10,12 +10,12 @@ from typing import Final
 
 from serverless_mlperf.platforms.local.gateway.errors import ApiError, not_implemented
 from serverless_mlperf.platforms.local.gateway.http import Request, Response
-from serverless_mlperf.platforms.local.gateway.notification_guard import NotificationGuard
+from serverless_mlperf.platforms.local.gateway.notifications import Notifier
 from serverless_mlperf.platforms.local.gateway.s3_acl import acl_answer, refuse_acl
 from serverless_mlperf.platforms.local.gateway.s3_errors import malformed_xml
 from serverless_mlperf.platforms.local.gateway.s3_payload import receive
 from serverless_mlperf.platforms.local.gateway.s3_rules import read_rules, rules_document
-from serverless_mlperf.platforms.local.gateway.s3_store import Bucket, ObjectStore
+from serverless_mlperf.platforms.local.gateway.s3_store import Bucket, ObjectStore, Rule
 from serverless_mlperf.platforms.local.gateway.s3_tags import MAX_BUCKET_TAGS, read_tagging, tagging_answer
 from serverless_mlperf.platforms.local.gateway.s3_xml import XML, answer, document, element, parse, text
 from serverless_mlperf.platforms.local.json_text import read_json
@@ -81,7 +81,7 @@ REMOVED: Final = b""
 """Stands for a default that was deleted."""
 
 
-async def configuration(request: Request, store: ObjectStore, bucket: Bucket, guard: NotificationGuard) -> Response:
+async def configuration(request: Request, store: ObjectStore, bucket: Bucket, notifier: Notifier) -> Response:
     """GET, PUT or DELETE of a bucket's sub-resource."""
     names = [name for name in request.query if not name.startswith("x-")]
     if len(names) == 1:
@@ -89,7 +89,7 @@ async def configuration(request: Request, store: ObjectStore, bucket: Bucket, gu
             case "GET":
                 return _get(bucket, names[0])
             case "PUT":
-                return await _put(request, store, bucket, names[0], guard)
+                return await _put(request, store, bucket, names[0], notifier)
             case "DELETE" if names[0] in REMOVABLE:
                 _remove(store, bucket, names[0])
                 return Response(204)
@@ -123,14 +123,11 @@ def _kept(bucket: Bucket, name: str) -> Response:
     raise ApiError(404, *ABSENT[name], {"BucketName": bucket.name})
 
 
-async def _put(request: Request, store: ObjectStore, bucket: Bucket, name: str, guard: NotificationGuard) -> Response:
+async def _put(request: Request, store: ObjectStore, bucket: Bucket, name: str, notifier: Notifier) -> Response:
     body = (await receive(request)).body
     match name:
         case "notification":
-            rules = read_rules(body)
-            if request.headers.get(UNCHECKED, "").lower() != "true":
-                guard.check(bucket, rules)
-            store.configure(bucket, rules=rules)
+            _notify(request, store, bucket, read_rules(body), notifier)
         case "tagging":
             store.configure(bucket, tags=read_tagging(body, MAX_BUCKET_TAGS))
         case "acl":
@@ -142,6 +139,16 @@ async def _put(request: Request, store: ObjectStore, bucket: Bucket, name: str, 
         case _:
             raise not_implemented(f"PUT of a bucket with {name}")
     return Response(204) if name in {"policy", "tagging"} else Response()
+
+
+def _notify(request: Request, store: ObjectStore, bucket: Bucket, rules: tuple[Rule, ...], notifier: Notifier) -> None:
+    """A new notification configuration, whose targets are tried, unless it is asked not to."""
+    tried = request.headers.get(UNCHECKED, "").lower() != "true"
+    if tried:
+        notifier.guard.check(bucket, rules)
+    store.configure(bucket, rules=rules)
+    if tried:
+        notifier.test(bucket, request.id)
 
 
 def _keep(store: ObjectStore, bucket: Bucket, name: str, content: bytes) -> None:

@@ -1,6 +1,5 @@
 """Operations on objects: put, copy, get, delete, tag, describe."""
 
-import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
@@ -34,6 +33,7 @@ from serverless_mlperf.platforms.local.gateway.s3_store import (
     Part,
     StoredObject,
 )
+from serverless_mlperf.platforms.local.gateway.s3_stream import from_file
 from serverless_mlperf.platforms.local.gateway.s3_tags import MAX_OBJECT_TAGS, read_header, read_tagging, tagging_answer
 from serverless_mlperf.platforms.local.gateway.s3_versions import check_version
 from serverless_mlperf.platforms.local.gateway.s3_xml import answer, element, text, timestamp
@@ -97,17 +97,15 @@ class ObjectOperations:
         start, stop = _wanted_bytes(request, stored, span, found)
         if request.method == "HEAD":
             return Response(206 if span else 200, b"", found)
-        body = stored.body
-        if isinstance(body, BodyFile):
-            try:
-                content: bytes | memoryview = await asyncio.to_thread(body.read, start, stop)
-            except FileNotFoundError:
-                if self._store.get(bucket, key).body is body:
-                    raise body.missing() from None
-                return await self.get(request, bucket, key)  # it was replaced meanwhile
-        else:
-            content = memoryview(body)[start:stop] if span else body
-        return Response(206 if span else 200, content, found)
+        body, status = stored.body, 206 if span else 200
+        if not isinstance(body, BodyFile):
+            return Response(status, memoryview(body)[start:stop] if span else body, found)
+        try:
+            return await from_file(body, start, stop, status, found)
+        except FileNotFoundError:
+            if self._store.get(bucket, key).body is body:
+                raise body.missing() from None
+            return await self.get(request, bucket, key)  # it was replaced meanwhile
 
     def _part(self, stored: StoredObject, number: int, headers: dict[str, str]) -> Span | None:
         """The bytes of one part; its checksum stands for the object's."""

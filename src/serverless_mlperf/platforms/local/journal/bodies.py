@@ -58,12 +58,46 @@ class BodyFile:
         offset = first * BLOCK_BYTES
         return content if (start, end) == (offset, offset + len(content)) else content[start - offset : end - offset]
 
+    def block(self, descriptor: int, number: int) -> bytes:
+        """One block of the open file, verified; blocking. Raises DamagedBodyError, OSError."""
+        offset = number * BLOCK_BYTES
+        content = os.pread(descriptor, min(BLOCK_BYTES, self.size - offset), offset)
+        if len(content) < min(BLOCK_BYTES, self.size - offset) or crc32c(content) != self.sums[number]:
+            raise self._damaged(number)
+        return content
+
     def missing(self) -> DamagedBodyError:
         """It was not removed by us."""
         return DamagedBodyError(f"{self.path}: is missing; put the object again")
 
     def _damaged(self, block: int) -> DamagedBodyError:
         return DamagedBodyError(f"{self.path}: damaged in the MiB at byte {block * BLOCK_BYTES}; put the object again")
+
+
+class BodyReader:
+    """A body's range, read onward block by block, whatever its size; it stays readable when its file is removed.
+
+    All methods are blocking. Opening raises FileNotFoundError when the file is gone.
+    """
+
+    def __init__(self, body: BodyFile, start: int, stop: int) -> None:
+        self._fd = -1
+        self._body, self._at, self._stop = body, start, stop
+        self._fd = os.open(body.path, os.O_RDONLY)
+
+    def __del__(self) -> None:
+        # Not a method that callers must remember: a client may go away while a thread is reading.
+        if self._fd >= 0:
+            os.close(self._fd)
+
+    def read(self) -> bytes:
+        """What follows, up to the end of its block; empty at the end. Raises DamagedBodyError, OSError."""
+        if self._at >= self._stop:
+            return b""
+        number, skipped = divmod(self._at, BLOCK_BYTES)
+        piece = self._body.block(self._fd, number)[skipped : self._stop - number * BLOCK_BYTES]
+        self._at += len(piece)
+        return piece
 
 
 def body_of(folder: Path, document: Mapping[str, Any]) -> BodyFile:

@@ -36,6 +36,8 @@ UNAWAITED_S: Final = 0.01
 """What nobody waits for is written after that time; a timer for each change would cost more than the change."""
 PAUSE_S: Final = 0.0005
 """Between steps of cleaning: the event loop, which shares the interpreter, never waits for more than one."""
+SYNC_PAUSE_S: Final = 0.01
+"""Between looks whether the disk has what was copied."""
 RETRY_S: Final = 1.0
 """Between tries to clean, or to have room in reserve again, after one that failed."""
 _log = logging.getLogger(__name__)
@@ -249,6 +251,8 @@ class DiskJournal:
                 self._log.clean_some()
             if not self._log.reserved:
                 self._rest_until_s = time.monotonic() + RETRY_S
+            elif self._log.waits:
+                self._rest_until_s = time.monotonic() + SYNC_PAUSE_S
         except OSError as error:
             self._rest_until_s = time.monotonic() + RETRY_S
             _log.error("data folder %s: cannot be cleaned (%s); free disk space", self._folder, error.strerror)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import errno
 import itertools
 import json
+import logging
 import os
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -25,7 +26,9 @@ from serverless_mlperf.platforms.local.journal.records import (
     framed,
     name_bytes,
     read_records,
+    unwritten,
 )
+from serverless_mlperf.platforms.local.journal.syncing import Syncing
 
 FILE: Final = "_file"
 """Of a document: the file that its body is in."""
@@ -35,6 +38,7 @@ STEP_RECORDS: Final = 64
 MAX_PIECES: Final = 1024
 """Of one writev(2): IOV_MAX."""
 NO_ROOM: Final = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,9 @@ class Log:
         self._live_in: Counter[int] = Counter()
         """Live records of each segment."""
         self._victim: Iterator[Framed] | None = None
+        self._syncing: Syncing | None = None
+        self._on_disk: set[int] = set()
+        """Segments that are no longer written to, and would survive a power cut."""
         self.reserved = False
         """Whether there is room in reserve."""
         self._torn = False
@@ -116,14 +123,20 @@ class Log:
             self._victim is not None or superseded > self._live_bytes + 2 * self._segment_bytes
         )
 
+    @property
+    def waits(self) -> bool:
+        """Whether cleaning cannot go on before copies are on the disk."""
+        return self._syncing is not None and self._syncing.is_alive()
+
     def open(self) -> list[Entry]:
         """Read all, cut off a torn end, remove bodies that nobody names; what is kept."""
         for made in (self._segments, self._bodies):
             made.mkdir(mode=0o700, exist_ok=True)
         numbers = sorted(_numbers(self._segments))
         found: dict[bytes, Entry] = {}
+        last = self._last_written(numbers)
         for number in range(numbers[0], numbers[-1] + 1) if numbers else ():
-            self._read(number, found, last=number == numbers[-1])
+            self._read(number, found, may_end=number >= last)
         if numbers:
             self._fd = os.open(self._path(numbers[-1]), os.O_WRONLY | os.O_APPEND)
         else:
@@ -134,6 +147,8 @@ class Log:
 
     def close(self) -> None:
         """Nothing more is written."""
+        if self._syncing is not None:
+            self._syncing.join()
         os.close(self._fd)
 
     def append(self, changes: Iterable[Change]) -> None:
@@ -148,7 +163,7 @@ class Log:
             offset += each.size
 
     def clean_some(self) -> None:
-        """Copy a few live records of the oldest segment to the end; delete it after the last one.
+        """Copy a few live records of the oldest segment to the end; delete it when the last one is on the disk.
 
         Raises OSError, DamagedError: it is given up then.
         """
@@ -156,7 +171,7 @@ class Log:
         try:
             if self._live_in[oldest]:
                 self._copy(oldest)
-            if not self._live_in[oldest]:
+            elif self._synced(oldest):
                 self._delete(oldest)
         except (OSError, DamagedError):
             self._victim = None
@@ -269,8 +284,23 @@ class Log:
             if place is not None and (place.segment, place.offset) == (segment, record.offset):
                 yield record.name, place, bytes(record.whole)
 
+    def _synced(self, oldest: int) -> bool:
+        """Whether what supersedes a segment is on the disk; begun at the first call, beside the writing."""
+        if self._syncing is None:
+            rest = [number for number in self._sizes if number != oldest and number not in self._on_disk]
+            self._syncing = Syncing(self._segments, {number: self._path(number) for number in rest})
+            self._syncing.start()
+        if self._syncing.is_alive():
+            return False
+        done, self._syncing = self._syncing, None
+        if done.error is not None:
+            raise done.error
+        self._on_disk |= done.files.keys() - {self._newest}
+        return True
+
     def _delete(self, segment: int) -> None:
         self._victim = None
+        self._on_disk.discard(segment)
         self._path(segment).unlink()
         self.total_bytes -= self._sizes.pop(segment)
         del self._live_in[segment]
@@ -281,8 +311,20 @@ class Log:
     def _path(self, number: int) -> Path:
         return self._segments / f"{number:012d}"
 
-    def _read(self, number: int, found: dict[bytes, Entry], *, last: bool) -> None:
-        """Read one segment; only the end of the last one may be torn."""
+    def _last_written(self, numbers: list[int]) -> int:
+        """The newest segment with a whole record, or with damage: what comes behind has been begun and no more."""
+        for number in reversed(numbers):
+            content = memoryview(self._path(number).read_bytes())
+            try:
+                if next(read_records(content), None) is not None:
+                    return number
+            except DamagedError as error:
+                if not unwritten(content, error):
+                    return number
+        return 0
+
+    def _read(self, number: int, found: dict[bytes, Entry], *, may_end: bool) -> None:
+        """Read one segment; its end may be torn where nothing was written behind it."""
         path = self._path(number)
         try:
             content = memoryview(path.read_bytes())
@@ -293,17 +335,22 @@ class Log:
             for record in read_records(content):
                 end = record.end
                 self._note(number, record, found)
-            if end < len(content) and not last:
-                raise DamagedError(end)
+            if end < max(len(content), len(MAGIC)) and not may_end:
+                raise DamagedError(end, len(content))
         except DamagedError as error:
-            raise damaged(path, error) from None
-        if end < len(content) or end < len(MAGIC):
+            if not (may_end and unwritten(content, error)):
+                raise damaged(path, error) from None
+            end = error.offset
+        if end < max(len(content), len(MAGIC)):
             self._cut(path, end)
         self._sizes[number] = max(end, len(MAGIC))
         self.total_bytes += self._sizes[number]
 
     def _cut(self, path: Path, end: int) -> None:
         """Cut a torn record off; a segment whose own beginning is torn gets it again."""
+        if lost := path.stat().st_size - end:
+            text = "the rest of a record that was not whole; an answer rested on it only if the host has lost its power"
+            _log.warning("%s: %d bytes at its end are cut off: %s", path, lost, text)
         with path.open("r+b") as file:
             file.truncate(end if end >= len(MAGIC) else 0)
             if end < len(MAGIC):

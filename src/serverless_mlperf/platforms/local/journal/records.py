@@ -2,7 +2,8 @@
 
 A process that is killed leaves at most the beginning of its last write. So a record that the file ends within is torn,
 was never acknowledged and is cut off; one that is all there with a wrong checksum is damaged. The head has a checksum
-of its own: a damaged length is not taken for a torn record.
+of its own: a damaged length is not taken for a torn record. A host that loses its power may leave zeros instead of the
+last blocks: what they begin in is torn, too.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,14 +22,18 @@ HEAD: Final = Struct(">IIIQI")
 """Bytes of name, of document (0: the name is removed), of body; number of its file or 0; CRC-32C of the three."""
 CRC: Final = Struct(">I")
 HEAD_BYTES: Final = HEAD.size + CRC.size
+SECTOR_BYTES: Final = 512
+"""The least that a disk writes or does not write."""
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class DamagedError(Exception):
     """A record's bytes are not those that were written."""
 
-    def __init__(self, offset: int) -> None:
+    def __init__(self, offset: int, end: int) -> None:
         super().__init__(f"damaged at byte {offset}")
+        self.offset, self.end = offset, end
+        """The part whose checksum is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +73,20 @@ def framed(name: bytes, document: Mapping[str, Any] | None, body: bytes = b"", f
 def read_records(content: memoryview) -> Iterator[Framed]:
     """The whole records of a file, up to a torn one; raises DamagedError."""
     if bytes(content[: len(MAGIC)]) != MAGIC[: len(content)]:
-        raise DamagedError(0)
+        raise DamagedError(0, len(MAGIC))
     offset = len(MAGIC)
     while (record := _record_at(content, offset)) is not None:
         yield record
         offset = record.end
+
+
+def unwritten(content: memoryview, error: DamagedError) -> bool:
+    """Whether whole sectors of zeros, from somewhere in the damaged part to the end of the file, are the damage.
+
+    Else it is of another kind, or there is something behind it.
+    """
+    written = len(bytes(content).rstrip(b"\0"))
+    return written <= error.offset or -(-written // SECTOR_BYTES) * SECTOR_BYTES < error.end
 
 
 def _record_at(content: memoryview, offset: int) -> Framed | None:
@@ -81,13 +95,13 @@ def _record_at(content: memoryview, offset: int) -> Framed | None:
     if start > len(content):
         return None
     if CRC.unpack(content[offset + HEAD.size : start])[0] != crc32c(head):
-        raise DamagedError(offset)
+        raise DamagedError(offset, start)
     name_size, text_size, body_size, file, crc = HEAD.unpack(head)
     end = start + name_size + text_size + body_size
     if end > len(content):
         return None
     if crc32c(content[start:end]) != crc:
-        raise DamagedError(offset)
+        raise DamagedError(offset, end)
     text = start + name_size
     body = text + text_size
     return Framed(offset, content[offset:end], file, bytes(content[start:text]), content[text:body], content[body:end])
