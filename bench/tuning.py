@@ -1,7 +1,7 @@
 """What a tuning gets right: the true best found, objectives verified, and the queries that it takes.
 
     python bench/tuning.py [cases]
-    python bench/tuning.py real [SLO] [--allow-invalid]
+    python bench/tuning.py real [SLO [QUERIES]] [--allow-invalid]
 
 Simulated, seeded (serverless_mlperf.tuning.simulation). Counted are recommendations that are the true best, or within
 5 % of it; those that are as good as what all queries of all cells recommend by the same rule; those whose true figure
@@ -14,6 +14,7 @@ the grid's queries are taken.
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 import sys
 from typing import Any, Final
 
@@ -86,10 +87,11 @@ def _line(case: Case, found: Sequence[Outcome]) -> bool:
 
 def real(arguments: Sequence[str]) -> int:
     """Tune, measure the rest of the grid in the same folder, compare; 0 when the tuning found what the grid finds."""
-    console, slo = Console(soft_wrap=True), arguments[0] if arguments else OBJECTIVE
-    asked = Asked((slo,), GOAL, 0.95, 0.05, None, None, 0.5, allow_invalid="--allow-invalid" in arguments)
+    console, given = Console(soft_wrap=True), [each for each in arguments if not each.startswith("--")]
+    slo, first = given[0] if given else OBJECTIVE, int(given[1]) if len(given) > 1 else None
+    asked = Asked((slo,), GOAL, 0.95, 0.05, first, None, 0.5, allow_invalid="--allow-invalid" in arguments)
     _, tuned = tune_anew(asked, REAL, console)
-    folder = ResultsFolder.open(tuned["folder"])
+    folder = ResultsFolder.open(Path(tuned["folder"]))
     rest = Tuning.of_folder(folder, every_run)
     resume_experiment(folder.path, {}, console, rest)
     grid = rest.answer
