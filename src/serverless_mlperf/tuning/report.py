@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 import math
 from statistics import median
+import textwrap
 from typing import Any, Final
 
 from rich.text import Text
@@ -14,6 +15,7 @@ from serverless_mlperf.tuning.judging import Finding, Judged
 from serverless_mlperf.tuning.recommendation import Place, Recommendation
 
 SCHEMA: Final = 1
+WIDTH: Final = 80
 NAME_WIDTH: Final = 29
 STYLES: Final = {"best": "bold green", "tie": "green", "misses": "red", "out of reach": "red", "no data": "yellow"}
 """Colour repeats what the word says."""
@@ -40,8 +42,8 @@ def lines(found: Recommendation, results: Sequence[CellResult], invalid: int) ->
     for place in found.places:
         yield Text(_row(place, latency.name), style=STYLES.get(place.standing, ""))
     yield Text("")
-    for line in _words(found, results):
-        yield Text(line)
+    for line in (*_words(found, results), *_failed(found)):
+        yield from (Text(part) for part in textwrap.wrap(line, WIDTH, subsequent_indent="      "))
     yield Text(_account(found))
     if invalid:
         yield Text(f"{invalid} of the runs are INVALID by the host's doing, and counted (--allow-invalid)")
@@ -221,14 +223,16 @@ def _none(found: Recommendation) -> Iterator[str]:
     else:
         yield f"None can be told to meet the objectives {confidence}."
     if (nearest := found.nearest) is None:
-        yield "  nothing could be measured: " + "; ".join(
-            f"{p.judged.name}: {p.judged.candidate.failed}" for p in found.places
-        )
+        yield "  nothing could be measured"
         return
     yield f"  nearest: {nearest.judged.name}"
     yield from (f"    {_against(finding)}" for finding in nearest.judged.findings if finding.state != "met")
-    failed = [f"{p.judged.name}: {p.judged.candidate.failed}" for p in found.places if p.judged.candidate.failed]
-    yield from (f"  not measured: {reason}" for reason in failed)
+
+
+def _failed(found: Recommendation) -> Iterator[str]:
+    """Why candidates could not be judged."""
+    candidates = (place.judged.candidate for place in found.places)
+    return (f"  not measured: {each.name}: {each.failed}" for each in candidates if each.failed)
 
 
 def _against(finding: Finding) -> str:

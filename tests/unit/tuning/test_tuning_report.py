@@ -83,6 +83,19 @@ def test_runs_that_the_host_disturbed_are_counted() -> None:
     assert any(line.startswith("3 of the runs are INVALID") for line in said(recommendation("p90=100ms"), 3))
 
 
+def test_one_that_failed_says_why() -> None:
+    """Beside a recommendation, in as many lines as it takes."""
+    objectives = parse_objectives(["p90=1s"])
+    asked = Question(objectives, "cost", make_ladder(objectives, 2))
+    rng = np.random.default_rng(1)
+    runs = tuple(Run(tuple((50 * np.exp(rng.normal(0, 0.05, n))).tolist()), 1.0, n) for n in asked.ladder.runs)
+    broken = Candidate("b", failed="function b fails: Runtime.ImportModuleError: no module named cv2; look at its log")
+    found = recommend(asked, [Candidate("a", runs), broken], "decided")
+    assert found.best is not None
+    assert any(line.startswith("  not measured: b: function b fails: ") for line in said(found))
+    assert all(len(line) <= 80 for line in said(found))
+
+
 def test_document_is_json() -> None:
     """Without the infinities that JSON has not; a row per candidate for CSV."""
     answer = json.loads(json.dumps(document(recommendation("p99=1s", whole=False), [], "f", 0), allow_nan=False))
