@@ -21,7 +21,7 @@ from serverless_mlperf.cache import EXPERIMENT_LOCK, SECTIONS, TAG, cache_dir, c
 from serverless_mlperf.errors import HostError
 from serverless_mlperf.host import host_lock
 from serverless_mlperf.owner import PREFIX, is_leftover, owner_of
-from serverless_mlperf.platforms.local import cgroup
+from serverless_mlperf.platforms.local import cgroup, private_tmp
 
 END_DEADLINE_S: Final = 5
 _PROC: Final = Path("/proc")
@@ -131,17 +131,29 @@ def find_orphans() -> Iterator[Orphan]:
 
 
 def _orphan(pid: int) -> Orphan | None:
-    """A process is a function's, of a server with our cache, by its variables; TMPDIR bears the mark of the server."""
+    """A process is a function's, of a server with our cache, by its variables.
+
+    The mark of the server is borne by TMPDIR, or where that is not set by the folder that is mounted at /tmp.
+    """
     try:
         pairs = (item.partition(b"=") for item in (_PROC / str(pid) / "environ").read_bytes().split(b"\0"))
         variables = {os.fsdecode(name): os.fsdecode(value) for name, _, value in pairs}
         command = os.fsdecode((_PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").strip())
+        folders = [variables.get("TMPDIR", ""), *_mounted_at_tmp(_PROC / str(pid) / "mountinfo")]
     except OSError:
         return None  # it has ended meanwhile, or is another user's
-    owners = [owner_of(part) for part in PurePath(variables.get("TMPDIR", "")).parts]
+    owners = [owner_of(part) for folder in folders for part in PurePath(folder).parts]
     dead = any(owner and owner.alive is False for owner in owners)
     ours = PurePath(variables.get("LAMBDA_TASK_ROOT", "")).is_relative_to(cache_dir())
     return Orphan(pid, command) if dead and ours else None
+
+
+def _mounted_at_tmp(mountinfo: Path) -> Iterator[str]:
+    """Folders of their file systems that a process sees at /tmp (proc_pid_mountinfo(5): fields 4 and 5)."""
+    for line in mountinfo.read_text().splitlines():
+        root, point = line.split()[3:5]
+        if point == private_tmp.TMP:
+            yield root
 
 
 def _end(orphans: list[Orphan], dry_run: bool, say: Say) -> None:

@@ -143,6 +143,9 @@ def run(  # noqa: PLR0913 - one parameter per option
     faults: Annotated[
         str | None, typer.Option(help="Faults on demand, e.g. lose=0.01,kill-handler=0.01,seed=7; never VALID then.")
     ] = None,
+    controller: Annotated[
+        str | None, typer.Option(help="What keeps CPU shares: sigstop (default), cgroup-v1, cgroup-v2; auto.")
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="Folder that gets results/<id>.")] = None,
     as_json: AsJson = False,
     as_csv: AsCsv = False,
@@ -186,6 +189,7 @@ def run(  # noqa: PLR0913 - one parameter per option
         "seed": seed,
         "timeout_s": timeout,
         "faults": faults,
+        "controller": controller,
         "bucket_name": bucket_name,
         "price_region": price_region,
         "billing_date": billing_date,

@@ -112,6 +112,8 @@ class ExperimentConfig(BaseModel):
     """How long one call of `run` may measure."""
     faults: str | None = None
     """Faults on demand of the local platform, as its `--faults` takes them; a run with any is never VALID."""
+    controller: Literal["sigstop", "cgroup-v1", "cgroup-v2", "auto"] = "sigstop"
+    """What holds the local platform's functions to their CPU share; the one in use is part of every result."""
     bucket_name: str = Field("serverless-mlperf", pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
     output: AnyPath = Path("results")
 

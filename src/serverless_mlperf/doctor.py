@@ -16,6 +16,7 @@ from serverless_mlperf.errors import BenchmarkError
 from serverless_mlperf.platforms.local.abilities import Abilities, abilities
 from serverless_mlperf.platforms.local.host import most_at_once
 from serverless_mlperf.platforms.local.isolation import choose_isolation
+from serverless_mlperf.platforms.local.tmp_disk import unavailable as unavailable_disks
 from serverless_mlperf.workloads import MEMORY_MIB
 
 State = Literal["ok", "limited", "missing"]
@@ -43,7 +44,7 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Look at everything; blocking, about a second."""
-    findings = [_python(), *_cpu(), _isolation(), _user(), *_disk(), _port(), _clock()]
+    findings = [_python(), *_cpu(), _isolation(), _storage(), _user(), *_disk(), _port(), _clock()]
     return [*findings, *(_tool(name, use) for name, use in TOOLS.items())]
 
 
@@ -119,7 +120,17 @@ def _isolation() -> Finding:
     if found.bwrap is not None:
         return Finding("isolation", "ok", f"bubblewrap, {found.bwrap}: Lambda's paths, own pids, private /tmp")
     advice = "install bubblewrap and permit user namespaces: functions see the host's files till then"
-    return Finding("isolation", "limited", f"plain: {found.reason}", advice)
+    tmp = "private /tmp" if found.private_tmp else f"a /tmp shared with the host ({found.tmp_reason})"
+    return Finding("isolation", "limited", f"plain: {found.reason}; {tmp}", advice)
+
+
+def _storage() -> Finding:
+    reason = unavailable_disks()
+    if reason is None:
+        return Finding(
+            "storage", "ok", "of EphemeralStorage's size with `local serve --storage enforced`; else watched"
+        )
+    return Finding("storage", "limited", f"watched every second, without ENOSPC: {reason}")
 
 
 def _user() -> Finding:

@@ -18,6 +18,7 @@ from serverless_mlperf.host import host_cores, host_lock
 from serverless_mlperf.output import check_output
 from serverless_mlperf.platforms.local.host import undisturbed_at_once
 from serverless_mlperf.platforms.local.platform import LocalPlatform, check_concurrency
+from serverless_mlperf.platforms.local.restraint import usable
 from serverless_mlperf.preflight import needs_of, preflight, read_room
 from serverless_mlperf.preparation import Preparation, prepare
 from serverless_mlperf.pricing.choice import pricing_by, pricing_of
@@ -100,6 +101,7 @@ def run_experiment(config: ExperimentConfig, console: Console, method: Method | 
     method = method or EveryRun()
     check_output(config.output)
     check_concurrency(config.concurrency, config.memory_mib)
+    usable(config.controller)
     prices = load_prices().region(config.price_region)
     if TUNING not in method.notes:  # which has a budget of queries of its own
         _say(within_budget(Estimates(config, _environments(config), pricing_by(config, prices))), console)
@@ -128,6 +130,7 @@ def resume_experiment(
         folder = open_folder(path, given)
         _check_method(folder, method)
         config = resumed_config(folder, given)
+        usable(config.controller)
         with _told_at_a_cut(folder, console, method):
             console.print(f"resumed: {method.progress(folder)}", markup=False)
             failures: Mapping[str, str] = {}
@@ -180,7 +183,7 @@ def _measured(
 ) -> Mapping[str, str]:
     """Measure what is missing; cell -> why it failed."""
     pricing, environments = pricing_of(folder), _environments(config)
-    with LocalPlatform(config.bucket_name, config.fault_settings) as platform:
+    with LocalPlatform(config.bucket_name, config.fault_settings, config.controller) as platform:
 
         def make_cells(settings: ExperimentConfig, said: Console) -> Cells:
             return Cells(settings, preparation, platform, folder, said, environments, pricing)

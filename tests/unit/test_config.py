@@ -1,14 +1,15 @@
 """The experiment's configuration: defaults, merging, and refusals in one line."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from serverless_mlperf.budget import Budget
-from serverless_mlperf.config import load_config
+from serverless_mlperf.config import ExperimentConfig, load_config
 from serverless_mlperf.errors import InputError
 from serverless_mlperf.mlperf.length import Length
+from serverless_mlperf.platforms.local.restraint import CHOICES, DEFAULT
 
 
 def test_default_is_the_seeds_matrix() -> None:
@@ -69,6 +70,7 @@ def test_a_point_is_measured_once() -> None:
         ({"length": "quick", "queries": 5}, "--queries"),
         ({"faults": "lost=1"}, "'lost' is no kind of fault"),
         ({"faults": 1}, "faults"),
+        ({"controller": "docker"}, "controller"),
     ],
 )
 def test_wrong_options_are_refused_in_one_line(options: dict[str, Any], said: str) -> None:
@@ -106,3 +108,9 @@ def test_bounds_are_the_budget(tmp_path: Path) -> None:
     file.write_text("max_usd = 1\nmax_minutes = 7.5\n")
     assert load_config(file, {"max_queries": 100}).budget == Budget(100, 1.0, 7.5)
     assert not load_config(None, {}).budget.bounded
+
+
+def test_controllers_are_those_of_the_platform() -> None:
+    """What an experiment may ask for is what its server takes, and without asking it is the server's own choice."""
+    field = ExperimentConfig.model_fields["controller"]
+    assert (set(get_args(field.annotation)), field.default) == (set(CHOICES), DEFAULT)

@@ -20,13 +20,8 @@ def local_serve(  # noqa: PLR0913 - an argument per option
     token_file: Annotated[
         Path | None, typer.Option(help="Holds the token that every request must carry; made if it is not there.")
     ] = None,
-    isolation: Annotated[
-        str,
-        typer.Option(help="How environments are kept apart: bubblewrap, plain; auto: the stronger that works."),
-    ] = "auto",
-    controller: Annotated[
-        str, typer.Option(help="What holds functions to their CPU share: sigstop, cgroup-v1, cgroup-v2 or auto.")
-    ] = "sigstop",
+    isolation: Annotated[str, typer.Option(help="Of environments: bubblewrap, plain; auto: the stronger.")] = "auto",
+    controller: Annotated[str, typer.Option(help="CPU share: sigstop, cgroup-v1, cgroup-v2 or auto.")] = "sigstop",
     faults: Annotated[
         str | None, typer.Option(help="Faults on demand from the start, e.g. lose=0.01,s3-error=0.01,seed=7.")
     ] = None,
@@ -48,6 +43,10 @@ def local_serve(  # noqa: PLR0913 - an argument per option
         typer.Option(help="Modelled delay: microvm-2021, download-2021, s3-trigger-uncalibrated; repeatable."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of all that the service draws.")] = 0,
+    storage: Annotated[
+        str, typer.Option(help="EphemeralStorage: watched, or enforced (root, loop devices).")
+    ] = "watched",
+    init_limit_s: Annotated[float, typer.Option(help="Real seconds of an init phase; Lambda's are 10.")] = 10.0,
 ) -> None:
     """Serve S3, SQS and Lambda on 127.0.0.1 until Ctrl-C."""
     from serverless_mlperf.platforms.local.faults import FaultSettings
@@ -68,5 +67,7 @@ def local_serve(  # noqa: PLR0913 - an argument per option
         keep_alive=keep_alive,
         delays=tuple(delays or ()),
         seed=seed,
+        storage=storage,
+        init_limit_s=init_limit_s,
     )
     raise typer.Exit(run(options))

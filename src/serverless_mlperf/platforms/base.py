@@ -81,7 +81,7 @@ class PlatformUsage:
     faults: str | None = None
     """Faults that the platform was told to inject, and how many it has; None when nobody asked for any."""
     isolation: str | None = None
-    """How environments are kept apart: `bubblewrap` or `plain`."""
+    """How environments are kept apart: `bubblewrap`, `plain (/tmp private)` or `plain (/tmp shared)`."""
     controller: str | None = None
     """What holds them to their CPU share, e.g. `sigstop`."""
 

@@ -26,6 +26,7 @@ import sys
 import time
 from typing import Any, Final
 
+from serverless_mlperf.platforms.local import loop_mount, private_tmp
 from serverless_mlperf.platforms.local.orphans import adopt_orphans, end_orphans
 from serverless_mlperf.platforms.local.processes import children_of
 from serverless_mlperf.platforms.local.restraint import Controls, Restraint, open_controls
@@ -257,6 +258,12 @@ def _become(launch: dict[str, Any], stdout: int, parent: int) -> None:
     _give_way(launch["nice"])
     _LIBC.prctl(_PR_SET_TIMERSLACK, _DEFAULT_TIMERSLACK_NS)
     os.umask(0o022)
+    if launch["tmp"] or launch["disk"]:
+        private_tmp.leave_host()
+    if launch["disk"]:
+        loop_mount.mount_image(*launch["disk"])
+    if launch["tmp"]:
+        private_tmp.show(launch["tmp"], launch["kept_in_tmp"])
     if launch["uid"] != os.geteuid():
         os.setgroups([])
         os.setgid(launch["uid"])

@@ -44,6 +44,12 @@ class Launch:
     nice: int = 0
     wrapped: bool = False
     """The command is bubblewrap's, which starts the handler's process in its turn."""
+    tmp: str = ""
+    """Folder to be seen at /tmp; empty: the host's, or what the command itself mounts there."""
+    kept_in_tmp: tuple[str, ...] = ()
+    """Folders of the host's /tmp that stay where they are nevertheless."""
+    disk: tuple[str, str] | None = None
+    """An image of a file system, and the folder at which it is to be mounted; takes root."""
 
 
 @dataclass(frozen=True, slots=True)

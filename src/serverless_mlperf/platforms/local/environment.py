@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 import shutil
 import time
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Literal, Protocol
 import uuid
 
 from serverless_mlperf.errors import BenchmarkError, PlatformError
@@ -23,10 +23,8 @@ from serverless_mlperf.platforms.local.model import FunctionSpec, cpu_share
 from serverless_mlperf.platforms.local.runtime import Runtime
 from serverless_mlperf.platforms.local.runtime_api import NextInvocation, RuntimeApi
 from serverless_mlperf.platforms.local.sandbox import Sandbox
+from serverless_mlperf.platforms.local.tmp_disk import TmpDisks
 from serverless_mlperf.platforms.local.watched_process import NOTHING, CpuTimes, WatchedProcess
-
-FREE_INIT_S: Final = 10.0
-"""Init phase without throttle; after it the phase is run again as part of the invocation (AWS: runtime environment)."""
 
 State = Literal["starting", "busy", "idle", "ended"]
 
@@ -36,6 +34,9 @@ class Owner(Protocol):
 
     def on_initialised(self, environment: "Environment") -> None:
         """The init phase is over: it needs its share from now on."""
+
+    def on_struck(self, environment: "Environment") -> None:
+        """It is stopped for good or killed, on demand: it needs no share any more, though its invocation goes on."""
 
     def on_idle(self, environment: "Environment") -> None:
         """It asks for the next invocation."""
@@ -55,9 +56,12 @@ class Workshop:
         runtime: "asyncio.Future[Runtime]",
         faults: FaultBoard,
         delays: Delays,
+        init_limit_s: float,
+        disks: TmpDisks | None = None,
     ) -> None:
         self.sandbox, self.controller, self.artefacts, self.runtime = sandbox, controller, artefacts, runtime
-        self.faults, self.delays = faults, delays
+        self.faults, self.delays, self.init_limit_s = faults, delays, init_limit_s
+        self.disks = disks
         self.made = 0
 
 
@@ -137,6 +141,8 @@ class Environment:
             if plan is None or not strike_handler(plan, self, job.request_id):
                 self._api.give(given)
                 self._thaw()
+            else:
+                self._owner.on_struck(self)
         else:
             self.kill("does not ask for work")  # if it lives at all
             self._answer.set_result(failure(job.request_id, "Runtime.ExitError", "Runtime exited before the call"))
@@ -202,7 +208,7 @@ class Environment:
         await self._hold_back(job)
         self._in_free_init = True
         begun_ns = await self._spawn(port, throttled=False)
-        ready = await self._wait_ready(FREE_INIT_S)
+        ready = await self._wait_ready(self._workshop.init_limit_s)
         took_ms = (time.perf_counter_ns() - begun_ns) / 1e6
         init_ms: float | None = took_ms
         self._in_free_init = False
@@ -273,6 +279,8 @@ class Environment:
             raise PlatformError(f"function {self.spec.name}: retired before its environment had started")
         if self._private is None:
             self._private = shop.sandbox.make_folder(self.id)
+            if shop.disks is not None:
+                await shop.disks.make(self.spec.ephemeral_mib, self._private)
         launch = shop.sandbox.launch(
             self.spec, code, runtime, self.id, self._private, port, self.number, throttled=throttled
         )

@@ -29,6 +29,7 @@ from serverless_mlperf.platforms.local.runtime import Runtime, prepare_runtime
 from serverless_mlperf.platforms.local.sandbox import Sandbox, scratch_folder
 from serverless_mlperf.platforms.local.scaled_clock import ScaledClock
 from serverless_mlperf.platforms.local.service_model import ServiceModel
+from serverless_mlperf.platforms.local.tmp_disk import TmpDisks
 from serverless_mlperf.platforms.local.tmp_watch import watch_tmp
 
 
@@ -58,8 +59,16 @@ class LocalExecutor:
         sandbox = Sandbox(endpoint_url, self._scratch, self._uid, cores, isolation, access_key)
         self._artefacts = Artefacts()
         self._delays = Delays(model.delays, model.seed)
+        board, self._init_limit_s = faults or FaultBoard(), model.init_limit_s
         workshop = Workshop(
-            sandbox, self._controller, self._artefacts, self._runtime, faults or FaultBoard(), self._delays
+            sandbox,
+            self._controller,
+            self._artefacts,
+            self._runtime,
+            board,
+            self._delays,
+            self._init_limit_s,
+            TmpDisks(self._scratch, self._uid) if isolation.storage == "enforced" else None,
         )
         self._clock = ScaledClock(model.clock_speed)
         self._concurrency = Concurrency(self._clock.now_s, model.account_concurrency, model.scale_up)
@@ -148,7 +157,7 @@ class LocalExecutor:
 
     def means(self) -> dict[str, str]:
         """Names of the isolation of environments and of the controller of their share."""
-        return {"isolation": self._isolation.name, "controller": self._controller.kind}
+        return {"isolation": self._isolation.label, "controller": self._controller.kind}
 
     def status(self) -> dict[str, Any]:
         """Environments, counters, and what the isolation is worth."""
@@ -158,6 +167,7 @@ class LocalExecutor:
             "events_by_function": {name: dict(counts) for name, counts in self._events.counts_by_function.items()},
             "clock": self._clock.describe(),
             "keep_alive": self._keep_alive,
+            "init_limit_s": self._init_limit_s,
             "modelled_delays": self._delays.describe(),
             "isolation": {**self._isolation.describe(), **describe(self._controller.kind)},
             "uid": self._uid,

@@ -6,8 +6,10 @@ from pathlib import Path
 import select
 import shutil
 import subprocess
+import sys
 from typing import Final, Literal, get_args
 
+import serverless_mlperf
 from serverless_mlperf.errors import InputError
 from serverless_mlperf.platforms.local.bubblewrap import Bound, arguments
 from serverless_mlperf.platforms.local.handler_process import inside_of
@@ -28,15 +30,29 @@ class Isolation:
     """Where bubblewrap is; None: plain."""
     reason: str | None = None
     """Why it is plain, where bubblewrap would have been preferred."""
+    private_tmp: bool = False
+    """Whether plain environments have a /tmp of their own; bubblewrap's always do."""
+    tmp_reason: str | None = None
+    """Why they have not."""
+    storage: str = "watched"
+    """How /tmp is kept within EphemeralStorage: a key of `STORAGE`."""
 
     @property
     def name(self) -> str:
         """What it is called in options, status and results."""
         return "plain" if self.bwrap is None else "bubblewrap"
 
+    @property
+    def label(self) -> str:
+        """What results call it: with what becomes of /tmp, where that depends on the host."""
+        return self.name if self.bwrap else f"plain (/tmp {'private' if self.private_tmp else 'shared'})"
+
     def describe(self) -> dict[str, str]:
         """What it is worth, part by part."""
-        return {"name": self.name, **({"reason": self.reason} if self.reason else {}), **COMMON, **_WORTH[self.name]}
+        reasons = {"reason": self.reason, "tmp_reason": self.tmp_reason}
+        told = {name: reason for name, reason in reasons.items() if reason}
+        tmp = {"filesystem": _PRIVATE_TMP} if self.private_tmp else {}
+        return {"name": self.name, **told, **COMMON, "tmp": STORAGE[self.storage], **_WORTH[self.name], **tmp}
 
 
 PLAIN: Final = Isolation()
@@ -44,7 +60,6 @@ COMMON: Final = {
     "user": "never root, no new privileges",
     "network": "shared with the host",
     "memory": "watched every 100 ms",
-    "tmp": "disk, watched every second: what exceeds EphemeralStorage is killed, where Lambda answers ENOSPC",
     "cores": "by affinity: sched_getaffinity and nproc say what Lambda's do, os.cpu_count and /proc/cpuinfo the host's",
 }
 _WORTH: Final = {
@@ -57,6 +72,12 @@ _WORTH: Final = {
         "filesystem": "read-only root with /usr, parts of /etc, /var/task, /opt, /var/runtime; private /tmp",
     },
 }
+STORAGE: Final = {
+    "watched": "disk, watched every second: what exceeds EphemeralStorage is killed, where Lambda answers ENOSPC",
+    "enforced": "a disk of EphemeralStorage's size: ENOSPC when it is full",
+}
+_PRIVATE_TMP: Final = "host's, by permission bits, but for a private /tmp"
+_TRIAL: Final = "serverless_mlperf.platforms.local.private_tmp"
 
 
 def sandbox_uid() -> int:
@@ -72,7 +93,7 @@ def choose_isolation(choice: str = "auto", uid: int | None = None) -> Isolation:
     if choice not in CHOICES:
         raise InputError(f"--isolation {choice}: must be one of {', '.join(CHOICES)}")
     if choice == "plain":
-        return PLAIN
+        return _plain(None)
     found = shutil.which("bwrap")
     reason = (
         "bwrap is not installed" if found is None else failure_of(Path(found), sandbox_uid() if uid is None else uid)
@@ -81,7 +102,35 @@ def choose_isolation(choice: str = "auto", uid: int | None = None) -> Isolation:
         return Isolation(Path(found).resolve())
     if choice == "bubblewrap":
         raise InputError(f"--isolation bubblewrap: {reason}; install or permit it, or choose plain")
-    return Isolation(reason=reason)
+    return _plain(reason)
+
+
+def _plain(reason: str | None) -> Isolation:
+    tmp_reason = why_tmp_is_shared()
+    return Isolation(reason=reason, private_tmp=tmp_reason is None, tmp_reason=tmp_reason)
+
+
+def why_tmp_is_shared() -> str | None:
+    """Why environments cannot have a /tmp of their own without bubblewrap; None when they can. Blocking: tried once."""
+    root = Path(serverless_mlperf.__file__).parents[1]
+    command = [sys.executable, "-S", "-s", "-m", _TRIAL]
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            cwd="/",
+            env={"PYTHONPATH": str(root)},
+            timeout=PROBE_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"it could not be tried: {error}"
+    return (
+        None
+        if done.returncode == 0
+        else done.stderr.strip().rpartition("\n")[2] or f"the trial ended with {done.returncode}"
+    )
 
 
 def failure_of(bwrap: Path, uid: int) -> str | None:

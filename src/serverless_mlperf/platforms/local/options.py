@@ -6,7 +6,7 @@ from pathlib import Path
 from serverless_mlperf.platforms.local.concurrency import ACCOUNT_CONCURRENCY, SCALE_UP
 from serverless_mlperf.platforms.local.faults import FaultSettings
 from serverless_mlperf.platforms.local.restraint import DEFAULT
-from serverless_mlperf.platforms.local.service_model import ServiceModel
+from serverless_mlperf.platforms.local.service_model import INIT_LIMIT_S, ServiceModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,8 @@ class ServerOptions:
     """How environments are kept apart: one of `isolation.CHOICES`."""
     controller: str = DEFAULT
     """What holds environments to their share: one of `restraint.CHOICES`."""
+    storage: str = "watched"
+    """How /tmp is kept within EphemeralStorage: one of `tmp_disk.CHOICES`."""
     faults: FaultSettings | None = None
     """What is to go wrong on demand from the start; None: nothing."""
     data: Path | None = None
@@ -41,6 +43,8 @@ class ServerOptions:
     """Modelled delays that only a cloud has: names of profiles; none by default."""
     seed: int = 0
     """Of all that the service draws."""
+    init_limit_s: float = INIT_LIMIT_S
+    """Real seconds of an init phase until it is run again within the function's timeout."""
 
     @property
     def model(self) -> ServiceModel:
@@ -52,4 +56,5 @@ class ServerOptions:
             keep_alive=self.keep_alive,
             delays=self.delays,
             seed=self.seed,
+            init_limit_s=self.init_limit_s,
         )

@@ -1,11 +1,12 @@
 """Where things lie for a function: at Lambda's paths under bubblewrap, at the host's otherwise."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from serverless_mlperf.platforms.local import bubblewrap
 from serverless_mlperf.platforms.local.artefacts import Code
 from serverless_mlperf.platforms.local.bubblewrap import Bound
+from serverless_mlperf.platforms.local.private_tmp import is_below
 from serverless_mlperf.platforms.local.runtime import PYTHON, Runtime
 
 
@@ -24,6 +25,8 @@ class Places:
     """Variables that name private folders."""
     bound: Bound | None = None
     """What bubblewrap shows at these paths; None: they are the host's."""
+    kept_in_tmp: tuple[str, ...] = ()
+    """Of these paths, those of the host's /tmp that must be seen in a private one too."""
 
     def module_path(self) -> tuple[str, ...]:
         """Lambda's order: the task, the layers' site-packages, the layers' `python`."""
@@ -45,6 +48,18 @@ def plain(code: Code, runtime: Runtime, private: Path) -> Places:
         python=runtime.python,
         libraries=runtime.libpython_dir,
         folders=(("HOME", private), ("TMPDIR", private / "tmp")),
+    )
+
+
+def with_private_tmp(code: Code, runtime: Runtime) -> Places:
+    """The host's paths but for /tmp."""
+    libraries, home = runtime.libpython_dir, runtime.python.resolve().parent.parent
+    needed = (code.task_root, code.opt, runtime.site_dir, runtime.python.parent, home, libraries)
+    kept = {str(path.resolve()) for path in needed if path is not None}
+    return replace(
+        plain(code, runtime, bubblewrap.TMP),
+        folders=(("HOME", bubblewrap.TMP),),
+        kept_in_tmp=tuple(sorted(path for path in kept if is_below(path))),
     )
 
 

@@ -22,6 +22,7 @@ from serverless_mlperf.platforms.local.control import (
 from serverless_mlperf.platforms.local.faults import FaultSettings
 from serverless_mlperf.platforms.local.host import most_at_once
 from serverless_mlperf.platforms.local.model import ACCOUNT_ID, REGION
+from serverless_mlperf.platforms.local.restraint import DEFAULT
 from serverless_mlperf.platforms.local.server_process import ServerProcess
 
 HANDLER: Final = "serverless_mlperf_sut.handler.lambda_handler"
@@ -51,8 +52,9 @@ class LocalPlatform:
     objects.
     """
 
-    def __init__(self, bucket: str, faults: FaultSettings | None = None) -> None:
+    def __init__(self, bucket: str, faults: FaultSettings | None = None, controller: str = DEFAULT) -> None:
         self._bucket = bucket
+        self._controller = controller
         self._faults = faults
         self._objects: dict[str, Path] = {}
         self._layers: dict[Path, str] = {}
@@ -197,7 +199,7 @@ class LocalPlatform:
     def _running(self) -> ServerProcess:
         """The server, started if there is none."""
         if self._server is None:
-            self._server = ServerProcess()
+            self._server = ServerProcess(self._controller)
             self._layers.clear()
             with self._control() as control:
                 control.request("PUT", f"/{self._bucket}")

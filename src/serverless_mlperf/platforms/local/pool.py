@@ -163,9 +163,11 @@ class Scheduler:
 
     def on_initialised(self, environment: Environment) -> None:
         """Its init phase is over: what it does not need any more is given to others."""
-        self.capacity.change(environment.vcpu, environment.share)
-        environment.vcpu = environment.share
-        self.schedule()
+        self._need(environment, environment.share)
+
+    def on_struck(self, environment: Environment) -> None:
+        """What hangs on demand until its timeout keeps none of the host's CPU from others; it still counts as one."""
+        self._need(environment, 0.0)
 
     def on_idle(self, environment: Environment) -> None:
         """Give it the next job, or freeze it."""
@@ -301,6 +303,11 @@ class Scheduler:
 
     def _note(self, name: str, report: InvocationReport) -> None:
         self.reports.setdefault(name, deque(maxlen=REPORTS_KEPT)).append(report)
+
+    def _need(self, environment: Environment, vcpu: float) -> None:
+        self.capacity.change(environment.vcpu, vcpu)
+        environment.vcpu = vcpu
+        self.schedule()
 
     def _release(self, environment: Environment) -> None:
         if not environment.holds_room:

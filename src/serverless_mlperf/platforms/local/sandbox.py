@@ -14,9 +14,10 @@ from serverless_mlperf.platforms.local.bubblewrap import arguments
 from serverless_mlperf.platforms.local.controller_client import Launch, environment_nice
 from serverless_mlperf.platforms.local.isolation import PLAIN, Isolation
 from serverless_mlperf.platforms.local.model import REGION, FunctionSpec, cpu_share, visible_cores
-from serverless_mlperf.platforms.local.places import Places, plain, sandboxed
+from serverless_mlperf.platforms.local.places import Places, plain, sandboxed, with_private_tmp
 from serverless_mlperf.platforms.local.runtime import PYTHON, Runtime
 from serverless_mlperf.platforms.local.storehouse import reachable_by
+from serverless_mlperf.platforms.local.tmp_disk import IMAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class Sandbox:
     ) -> Launch:
         """Everything the controller needs to start one environment."""
         bwrap = self.isolation.bwrap
-        places = sandboxed(code, runtime, private) if bwrap else plain(code, runtime, private)
+        places = self._places(code, runtime, private)
         variables = self._variables(spec, places, name, port)
         # -S: no site-packages of the host; -m so that ps and /proc name Amazon's runtime client.
         command: tuple[str, ...] = (str(places.python), "-S", "-m", "awslambdaric", spec.handler)
@@ -79,7 +80,15 @@ class Sandbox:
             throttled=throttled,
             nice=environment_nice(),
             wrapped=bwrap is not None,
+            tmp=str(private / "tmp") if self.isolation.private_tmp else "",
+            kept_in_tmp=places.kept_in_tmp,
+            disk=(str(private / IMAGE), str(private / "tmp")) if self.isolation.storage == "enforced" else None,
         )
+
+    def _places(self, code: Code, runtime: Runtime, private: Path) -> Places:
+        if self.isolation.bwrap:
+            return sandboxed(code, runtime, private)
+        return with_private_tmp(code, runtime) if self.isolation.private_tmp else plain(code, runtime, private)
 
     def _variables(self, spec: FunctionSpec, places: Places, name: str, port: int) -> dict[str, str]:
         """Lambda's variables (AWS, lambda/latest/dg/configuration-envvars) and nothing of the host's."""

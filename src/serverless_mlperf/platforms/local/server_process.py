@@ -11,6 +11,7 @@ from typing import Final
 from serverless_mlperf.cleaning import remove_leftovers
 from serverless_mlperf.errors import HostError
 from serverless_mlperf.platforms.local.access import TOKEN_VARIABLE
+from serverless_mlperf.platforms.local.restraint import DEFAULT
 
 START_DEADLINE_S: Final = 30
 STOP_DEADLINE_S: Final = 2.5
@@ -20,9 +21,9 @@ STOP_DEADLINE_S: Final = 2.5
 class ServerProcess:
     """One server on 127.0.0.1; raises HostError when it cannot be started."""
 
-    def __init__(self) -> None:
+    def __init__(self, controller: str = DEFAULT) -> None:
         module = "serverless_mlperf.platforms.local.service"
-        command = [sys.executable, "-P", "-m", module, "--port", "0", "--parent-stdin"]
+        command = [sys.executable, "-P", "-m", module, "--port", "0", "--parent-stdin", "--controller", controller]
         # A session of its own: Ctrl-C reaches the client alone, which then ends the server in order.
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True, env=_environment()

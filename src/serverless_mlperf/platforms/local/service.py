@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 import json
 import os
@@ -24,6 +25,8 @@ from serverless_mlperf.platforms.local.options import ServerOptions
 from serverless_mlperf.platforms.local.orphans import adopt_orphans, end_orphans
 from serverless_mlperf.platforms.local.priority import go_first
 from serverless_mlperf.platforms.local.restraint import DEFAULT, usable
+from serverless_mlperf.platforms.local.service_model import INIT_LIMIT_S
+from serverless_mlperf.platforms.local.tmp_disk import checked_storage
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,7 +43,9 @@ def run(options: ServerOptions) -> int:
     go_first()
     remove_leftovers()  # of a server that was killed
     try:
-        isolation, access = choose_isolation(options.isolation), _access(options)
+        checked_storage(options.storage)
+        isolation = replace(choose_isolation(options.isolation), storage=options.storage)
+        access = _access(options)
         adopt_orphans()
         asyncio.run(_serve(options, isolation, access))
     except BenchmarkError as error:
@@ -71,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--token-file", type=Path, help="holds the token that every request must carry")
     parser.add_argument("--isolation", default="auto", help=f"{', '.join(CHOICES)}; auto: the strongest there is")
     parser.add_argument("--controller", default=DEFAULT, help="sigstop, cgroup-v1, cgroup-v2 or auto")
+    parser.add_argument("--storage", default="watched", help="of /tmp: watched, or enforced by a disk of that size")
     parser.add_argument("--faults", type=FaultSettings.from_text, help="faults on demand, e.g. lose=0.01,seed=7")
     parser.add_argument("--data", type=Path, help="folder that keeps everything for the next server")
     parser.add_argument("--clock-speed", type=float, default=1.0, help="of retries, event age, back-off, keep-alive")
@@ -79,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--keep-alive", default="off", help="when idle environments end: off, 2025 or 2020")
     parser.add_argument("--delays", type=_names, default=(), help="modelled delays, e.g. microvm-2021,download-2021")
     parser.add_argument("--seed", type=int, default=0, help="of all that the service draws")
+    parser.add_argument("--init-limit-s", type=float, default=INIT_LIMIT_S, help="real seconds of an init phase")
     return parser
 
 

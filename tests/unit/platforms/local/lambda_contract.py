@@ -14,6 +14,7 @@ from serverless_mlperf.errors import InputError
 from serverless_mlperf.platforms.local.executor import LocalExecutor
 from serverless_mlperf.platforms.local.isolation import Isolation, choose_isolation
 from serverless_mlperf.platforms.local.model import FunctionSpec, Invocation
+from serverless_mlperf.platforms.local.service_model import ServiceModel
 
 T = TypeVar("T")
 APP = """
@@ -51,7 +52,7 @@ def probe(event, context):
 
 def keep(event, context):
     folder = tempfile.gettempdir()
-    before = sorted(os.listdir(folder))
+    before = sorted(entry.name for entry in os.scandir(folder) if entry.is_file())
     open(folder + "/" + event, "w").close()
     return before
 
@@ -136,7 +137,7 @@ class Platform:
 
 
 @contextmanager
-def platform_of(kind: str, folder: Path) -> Iterator[Platform]:
+def platform_of(kind: str, folder: Path, model: ServiceModel | None = None) -> Iterator[Platform]:
     """The platform with one kind of isolation; skips where this host has it not."""
     try:
         isolation = choose_isolation(kind)
@@ -147,7 +148,7 @@ def platform_of(kind: str, folder: Path) -> Iterator[Platform]:
     with asyncio.Runner() as runner:
 
         async def made() -> LocalExecutor:
-            return LocalExecutor("http://127.0.0.1:9", folder, isolation=isolation)
+            return LocalExecutor("http://127.0.0.1:9", folder, model, isolation=isolation)
 
         executor = runner.run(made())
         try:

@@ -4,13 +4,14 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from executor_functions import executor, fault, function
+from executor_functions import ask, executor, fault, function, until
 import pytest
 
 from serverless_mlperf.errors import InputError
 from serverless_mlperf.platforms.local.executor import LocalExecutor
 from serverless_mlperf.platforms.local.faults import KINDS, FaultBoard, FaultPlan, FaultSettings
 from serverless_mlperf.platforms.local.gateway.event_faults import EventFaults
+from serverless_mlperf.platforms.local.service_model import ServiceModel
 
 FUNCTION = "arn:aws:lambda:us-east-1:000000000000:function:probe"
 
@@ -169,20 +170,18 @@ STRUCK = [
 ]
 
 
-def test_environments_are_struck(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environments_are_struck(tmp_path: Path) -> None:
     """Killed and hung environments, warm or new, end as Lambda reports it; those of other functions are spared."""
-    free_init_s = "serverless_mlperf.platforms.local.environment.FREE_INIT_S"
     path = _writable(tmp_path)
 
     async def scenario() -> None:
         board = FaultBoard()
-        async with executor(tmp_path, faults=board) as running:
+        async with executor(tmp_path, faults=board, model=ServiceModel(init_limit_s=2)) as running:
             struck, spared = (function(tmp_path, name, APP, timeout_s=2) for name in ("probe", "other"))
             for spec in (struck, spared):
                 await _served(running, spec, path)
             for kind, error_type, words in STRUCK:
                 board.set(FaultSettings({kind: 1}, function="probe"))
-                monkeypatch.setattr(free_init_s, 0.2 if kind == "hang-init" else 10.0)
                 document, _ = await fault(running, struck, path=str(path))
                 assert (kind, document["errorType"]) == (kind, error_type)
                 assert words in document["errorMessage"]
@@ -193,6 +192,25 @@ def test_environments_are_struck(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             assert len(path.read_text()) == 4
             board.clear()
             await _served(running, struck, path)
+
+    asyncio.run(scenario())
+
+
+def test_hung_handlers_keep_no_share_from_others(tmp_path: Path) -> None:
+    """What hangs until its timeout uses no CPU: it counts as active, yet another function's environment starts."""
+
+    async def scenario() -> None:
+        board = FaultBoard(FaultSettings({"hang-handler": 1}, function="probe"))
+        async with executor(tmp_path, faults=board) as running:
+            struck, other = (function(tmp_path, name, memory_mib=3008, timeout_s=60) for name in ("probe", "other"))
+            hung = asyncio.create_task(running.invoke(struck, b"{}"))
+            await until(lambda: board.totals["hang-handler"] > 0)
+            assert (await ask(running, other))["calls"] == 1
+            await until(lambda: running.status()["used_vcpu"] == 0)  # `other` has asked for more
+            assert (hung.done(), running.status()["functions"]["probe"]["active"]) == (False, 1)
+            await running.retire("probe")
+            assert (await hung).function_error == "Unhandled"
+            assert running.status()["running"] == 0
 
     asyncio.run(scenario())
 

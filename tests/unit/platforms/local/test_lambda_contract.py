@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 import re
 import subprocess
+import tempfile
 import time
 
 from executor_functions import alive, wait_for
@@ -13,6 +14,7 @@ import pytest
 
 from serverless_mlperf.platforms.local.model import FunctionSpec
 from serverless_mlperf.platforms.local.runtime_api import PAYLOAD_LIMIT_BYTES
+from serverless_mlperf.platforms.local.service_model import ServiceModel
 
 
 @pytest.fixture(scope="module", params=["plain", "bubblewrap"])
@@ -54,10 +56,11 @@ def test_init_that_fails_once_is_run_again(platform: Platform) -> None:
     assert platform.executor.reports(spec.name)[-1]["init_ms"] is None
 
 
-def test_init_beyond_its_limit_is_told(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", ["plain", "bubblewrap"])
+def test_init_beyond_its_limit_is_told(kind: str, tmp_path: Path) -> None:
     """An init phase that takes too long is a timeout in the log; it gets another try within the function's timeout."""
-    monkeypatch.setattr("serverless_mlperf.platforms.local.environment.FREE_INIT_S", 0.3)
-    _, log = platform.failure(platform.function("slow.handler", timeout_s=1))
+    with platform_of(kind, tmp_path, ServiceModel(init_limit_s=0.3)) as platform:
+        _, log = platform.failure(platform.function("slow.handler", timeout_s=1))
     phases = [line.partition("\tPhase: ")[2] for line in log if line.startswith("INIT_REPORT ")]
     assert phases == ["init\tStatus: timeout", "invoke\tStatus: timeout"]
     told = r"\d{4}-\d\d-\d\dT[\d:.]{12}Z \S{36} Task timed out after 1\.00 seconds"
@@ -147,6 +150,17 @@ def test_tmp_is_private_kept_while_warm_and_gone_with_the_environment(platform: 
     assert [platform.answer(one, "a"), platform.answer(one, "b"), platform.answer(other, "c")] == [[], ["a"], []]
     platform.retire(one)
     assert platform.answer(one, "d") == []
+
+
+def test_tmp_of_the_host_is_not_seen(platform: Platform) -> None:
+    """What other programs keep in /tmp is hidden, what the function writes there is not seen on the host."""
+    if not platform.sandboxed and not platform.isolation.private_tmp:
+        pytest.skip(f"shared: {platform.isolation.tmp_reason}")
+    with tempfile.NamedTemporaryFile(dir="/tmp") as file:
+        spec = platform.function("app.probe")
+        assert platform.answer(spec, {"write": ["/tmp"], "see": [file.name]})["seen"] == []  # noqa: S108
+        assert platform.answer(spec, {"write": [], "see": ["/tmp/probe"]})["seen"] == ["/tmp/probe"]  # noqa: S108
+        assert not Path("/tmp/probe").exists()  # noqa: S108
 
 
 # ---- life between invocations

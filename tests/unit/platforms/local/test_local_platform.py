@@ -20,6 +20,7 @@ from serverless_mlperf.platforms.base import FunctionConfig, Target
 from serverless_mlperf.platforms.local.control import LAMBDA_FUNCTIONS, ControlClient
 from serverless_mlperf.platforms.local.faults import FaultSettings
 from serverless_mlperf.platforms.local.platform import LocalPlatform
+from serverless_mlperf.platforms.local.restraint import CONTROLLERS, unavailable
 
 SIZES = (256, 512, 768, 1024)
 
@@ -64,6 +65,19 @@ def call(target: Target) -> int:
     pids = [int(e["pid"]) for e in found["environments"] if e["function"] == target.function_name]
     assert inside in pids if found["isolation"]["name"] == "plain" else inside == 2
     return pids[0]
+
+
+@pytest.mark.parametrize("kind", list(CONTROLLERS))
+@pytest.mark.usefixtures("scratch")
+def test_the_controller_asked_for_holds_the_functions(tmp_path: Path, kind: str) -> None:
+    """It is the one that the server uses, and that its usage, which goes into the results, names."""
+    if reason := unavailable(kind):
+        pytest.skip(f"{kind}: {reason}")
+    with LocalPlatform("bucket", controller=kind) as platform:
+        target = platform.deploy(cell(tmp_path, 1024))
+        call(target)
+        assert status(target)["controller"]["kind"] == kind
+        assert platform.observe(target, 0, 1)[1].controller == kind
 
 
 def test_faults_begin_when_the_function_is_deployed(scratch: Path, tmp_path: Path) -> None:
