@@ -11,7 +11,10 @@ from typer.testing import CliRunner
 from serverless_mlperf.cli import app
 from serverless_mlperf.errors import InputError
 
-PRINTS = (["run"], ["compare", "a", "b"], ["history"], ["reproduce"], ["doctor"])
+PRINTS = (
+    ["run"], ["compare", "a", "b"], ["history"], ["reproduce"], ["doctor"], ["package"], ["prices", "show"],
+    ["prices", "paper"], ["prices", "estimate", "--memory", "768", "--billed-ms", "1"],
+)  # fmt: skip
 
 
 def output_of(*arguments: str) -> str:
@@ -21,7 +24,7 @@ def output_of(*arguments: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("command", PRINTS, ids=lambda command: command[0])
+@pytest.mark.parametrize("command", PRINTS, ids=" ".join)
 def test_both_formats_at_once_are_refused(command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before anything is measured or read."""
     monkeypatch.chdir(tmp_path)
@@ -46,3 +49,25 @@ def test_doctor_prints_the_same_findings_in_both_formats() -> None:
     document = json.loads(CliRunner().invoke(app, ["doctor", "--json"]).stdout)
     assert [row["name"] for row in rows] == [finding["name"] for finding in document["findings"]]
     assert {row["state"] for row in rows} <= {"ok", "limited", "missing"}
+
+
+def test_prices_are_listed_alike_in_every_format() -> None:
+    """A CSV row per price with date and source; none is 0, and lines for people are at most 80 columns."""
+    rows = list(csv.DictReader(io.StringIO(output_of("prices", "show", "--csv"))))
+    table = json.loads(output_of("prices", "show", "--json"))["regions"]
+    assert {row["region"] for row in rows} == set(table) == {"us-east-1", "eu-west-1"}
+    assert 0.0 not in {float(row["usd"]) for row in rows if row["usd"]}
+    first = next(row for row in rows if (row["region"], row["price"]) == ("us-east-1", "GB-second"))
+    listed = table["us-east-1"]["function"]
+    assert float(first["usd"]) == listed["gb_second_usd"][first["architecture"]][0][1]
+    assert (first["as_of"], first["source"]) == (listed["as_of"], listed["source"])
+    assert max(map(len, output_of("prices", "show").splitlines()[1:])) <= 80
+
+
+def test_an_estimate_is_one_row_with_the_documents_parts() -> None:
+    """What the CSV says of each part is what the JSON says."""
+    command = ["prices", "estimate", "--memory", "768", "--billed-ms", "480"]
+    (row,) = csv.DictReader(io.StringIO(output_of(*command, "--csv")))
+    document = json.loads(output_of(*command, "--json"))
+    assert float(row["total_usd"]) == document["total_usd"] > 0
+    assert {name for name in document if document[name] is not None and name != "unknown"} <= set(row)

@@ -53,8 +53,8 @@ def test_refreshed_prices_are_shown_with_their_gaps(tmp_path: Path, cache: Path)
     assert done.returncode == 0, done.stderr
     assert load_prices().origin == str(cache / "prices" / "prices.json")
     shown = prices("show").stdout
-    assert "[2026-11-20: AWSQueueService, AWS price list]" in shown
-    assert "    provisioned: not known kept ready, not known used" in shown
+    assert "  SQS, 2026-11-20: AWSQueueService, AWS price list\n" in shown
+    assert "provisioned GB-second kept ready, arm64                     not known\n" in shown
     assert "  not known: function.provisioned_gb_second_usd.arm64: no usage type" in shown
 
 
