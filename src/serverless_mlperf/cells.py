@@ -86,15 +86,25 @@ class Cells:
             for index, (run, cell) in enumerate(todo):
                 progress.cell(cell.name, index)
                 try:
-                    self._measure_cell(cell, run, progress)
+                    reason = self.measure(cell, run, progress)
                 except BudgetError as error:
                     failures[cell.name] = f"stopped by the budget: {error}"
                     break
-                except (BenchmarkError, OSError) as error:  # what cannot be written costs its cell
-                    failures[cell.name] = str(error)
-                    self._folder.mark_unfinished(str(error))
-                    self._console.print(f"cell {cell.name} failed: {error}", markup=False)
+                if reason:
+                    failures[cell.name] = reason
         return failures
+
+    def measure(self, cell: Cell, run: int, progress: LiveProgress) -> str | None:
+        """Measure one run of a cell; returns why it failed, if it did. Raises BudgetError when nothing is left."""
+        try:
+            self._measure_cell(cell, run, progress)
+        except BudgetError:
+            raise
+        except (BenchmarkError, OSError) as error:  # what cannot be written costs its cell
+            self._folder.mark_unfinished(str(error))
+            self._console.print(f"cell {cell.name} failed: {error}", markup=False)
+            return str(error)
+        return None
 
     def _measure_cell(self, cell: Cell, run: int, progress: LiveProgress) -> None:
         """Measure a run of a cell; once it is measured again when a process of ours was ended from outside."""

@@ -24,6 +24,7 @@ from serverless_mlperf.commands.report import report
 from serverless_mlperf.commands.reproduce import reproduce
 from serverless_mlperf.commands.status import status
 from serverless_mlperf.commands.submission import submission
+from serverless_mlperf.commands.tune import tune
 from serverless_mlperf.errors import BenchmarkError, InputError
 from serverless_mlperf.interruption import Interruption
 from serverless_mlperf.workloads import MEMORY_MIB
@@ -163,7 +164,7 @@ def run(  # noqa: PLR0913 - one parameter per option
 ) -> None:
     """Run the experiment; without a file or options, the seed's 24 cells on the local platform."""
     from serverless_mlperf.config import given_values, load_config
-    from serverless_mlperf.experiment import resume_experiment, run_experiment
+    from serverless_mlperf.experiment import EveryRun, resume_experiment, run_experiment
 
     check_formats(as_json, as_csv)
     if quick and full:
@@ -222,8 +223,8 @@ def run(  # noqa: PLR0913 - one parameter per option
     if resume:
         folder = experiment if experiment and not experiment.is_file() else None
         given = given_values(None if folder else experiment, options)
-        raise typer.Exit(resume_experiment(folder, given, console, on_end))
-    raise typer.Exit(run_experiment(load_config(experiment, options), console, on_end))
+        raise typer.Exit(resume_experiment(folder, given, console, EveryRun(on_end)))
+    raise typer.Exit(run_experiment(load_config(experiment, options), console, EveryRun(on_end)))
 
 
 def _print_results(as_json: bool, folder: "ResultsFolder") -> None:
@@ -304,6 +305,7 @@ for command in (
     report,
     compare,
     history,
+    tune,
     reproduce,
     doctor,
     clean,

@@ -1,10 +1,10 @@
 """The experiment, as a method section: prepare, deploy, warm up, measure, collect, report; and go on after a cut."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 import tempfile
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Console
 
@@ -27,62 +27,133 @@ from serverless_mlperf.provenance import check_unchanged, describe_client
 from serverless_mlperf.report.csvfile import write_results
 from serverless_mlperf.report.figures import draw_figures
 from serverless_mlperf.report.page.build import PAGE, read_page, write_page
+from serverless_mlperf.report.results import CellResult
 from serverless_mlperf.report.table import print_table
 from serverless_mlperf.resume import open_folder, resumed_config, stored_settings
 from serverless_mlperf.spending import Purse
-from serverless_mlperf.store import EXPERIMENT, ResultsFolder
+from serverless_mlperf.store import EXPERIMENT, TUNING, ResultsFolder
 from serverless_mlperf.workloads import Cell
 
+MakeCells = Callable[[ExperimentConfig, Console], Cells]
+"""What measures, for an experiment's configuration or one that differs in how long a run is."""
 OnEnd = Callable[[ResultsFolder], None]
 """Told of the results folder once all is reported."""
 
 
-def run_experiment(config: ExperimentConfig, console: Console, on_end: OnEnd | None = None) -> int:
+class Method(Protocol):
+    """Which runs an experiment makes, and what is said of them."""
+
+    @property
+    def notes(self) -> Mapping[str, Any]:
+        """What the folder's environment says of it, to go on in the same way."""
+
+    def is_finished(self, folder: ResultsFolder) -> bool:
+        """Whether nothing is left to measure."""
+
+    def measure(
+        self, config: ExperimentConfig, folder: ResultsFolder, make_cells: MakeCells, console: Console
+    ) -> Mapping[str, str]:
+        """Measure what is left; cell -> why it failed."""
+
+    def report(self, folder: ResultsFolder, failures: Mapping[str, str], console: Console) -> int:
+        """Say and write what was found; the exit status."""
+
+    def progress(self, folder: ResultsFolder) -> str:
+        """What is done, in one line."""
+
+
+class EveryRun:
+    """All runs of all cells."""
+
+    notes: Mapping[str, Any] = {}
+
+    def __init__(self, on_end: OnEnd | None = None) -> None:
+        self._on_end = on_end
+
+    def is_finished(self, folder: ResultsFolder) -> bool:
+        """No run is missing, or INVALID."""
+        return not any(folder.missing(cell) for cell in folder.cells)
+
+    def measure(
+        self,
+        config: ExperimentConfig,
+        folder: ResultsFolder,  # noqa: ARG002 - the protocol's signature
+        make_cells: MakeCells,
+        console: Console,
+    ) -> Mapping[str, str]:
+        """Measure what is missing."""
+        return make_cells(config, console).measure_missing()
+
+    def report(self, folder: ResultsFolder, failures: Mapping[str, str], console: Console) -> int:
+        """Print the table, write results.csv, the page and the figures."""
+        return report(folder, failures, console, self._on_end)
+
+    def progress(self, folder: ResultsFolder) -> str:
+        """Which cells are measured."""
+        return _progress(folder)
+
+
+def run_experiment(config: ExperimentConfig, console: Console, method: Method | None = None) -> int:
     """Measure every cell and report; 0 when all were measured, 1 when something was lost or failed.
 
     A failed cell does not stop the others. Raises BenchmarkError for what concerns the whole experiment.
     """
+    method = method or EveryRun()
     check_output(config.output)
     provider = _provider(config)
     config = config.in_region(provider.region)
     prices = load_prices().region(config.price_region)
-    estimates = Estimates(config, _environments(config, provider), pricing_by(config, prices))
-    _say(within_budget(estimates), console)
+    if TUNING not in method.notes:  # which has a budget of queries of its own
+        estimates = Estimates(config, _environments(config, provider), pricing_by(config, prices))
+        _say(within_budget(estimates), console)
     with host_lock():
-        with _told_at_a_cut(None, console):
+        with _told_at_a_cut(None, console, method):
             preparation = _prepared(config, provider, config.output, console)
             environment = {**_described(provider), **preparation.digests(), "prices": region_document(prices)}
+            environment |= method.notes
         cells = [cell.name for cell in config.cells]
         folder = ResultsFolder.create(config.output, stored_settings(config), cells, environment)
-        with _told_at_a_cut(folder, console):
+        with _told_at_a_cut(folder, console, method):
             console.print(f"results: {folder.path}", markup=False)
-            return report(folder, _measured(config, provider, preparation, folder, console), console, on_end)
+            return method.report(folder, _measured(config, provider, preparation, folder, console, method), console)
 
 
 def resume_experiment(
-    path: Path | None, given: Mapping[str, Any], console: Console, on_end: OnEnd | None = None
+    path: Path | None, given: Mapping[str, Any], console: Console, method: Method | None = None
 ) -> int:
     """Measure what a results folder lacks, with its own settings, and report all that is in it; as `run_experiment`.
 
     Without a path, the newest folder below the output folder in `given`. Raises InputError when the settings in
     `given`, the host, the code or what is built differ from what they were.
     """
+    method = method or EveryRun()
     with host_lock():
         folder = open_folder(path, given)
+        _check_method(folder, method)
         config = resumed_config(folder, given)
         provider = _provider(config)
-        with _told_at_a_cut(folder, console):
-            console.print(f"resumed: {_progress(folder)}", markup=False)
+        with _told_at_a_cut(folder, console, method):
+            console.print(f"resumed: {method.progress(folder)}", markup=False)
             failures: Mapping[str, str] = {}
-            if any(folder.missing(cell) for cell in folder.cells):
-                _check_rest(config, provider, folder, console)
+            if not method.is_finished(folder):
+                _check_rest(config, provider, folder, console, method)
                 preparation = _prepared_again(config, provider, folder, console)
-                failures = _measured(config, provider, preparation, folder, console)
-            return report(folder, failures, console, on_end)
+                failures = _measured(config, provider, preparation, folder, console, method)
+            return method.report(folder, failures, console)
 
 
-def _check_rest(config: ExperimentConfig, provider: Provider, folder: ResultsFolder, console: Console) -> None:
-    """Refuse to go on when what is missing cannot be had for what is left of the budget."""
+def _check_method(folder: ResultsFolder, method: Method) -> None:
+    """A tuning makes other runs than an experiment: neither goes on with the other's folder."""
+    if TUNING in folder.environment and TUNING not in method.notes:
+        raise InputError(f"{folder.path}: is a tuning; go on with it by `tune --resume`")
+
+
+def _check_rest(
+    config: ExperimentConfig, provider: Provider, folder: ResultsFolder, console: Console, method: Method
+) -> None:
+    """Refuse to go on when what is missing cannot be had for what is left of the budget; of a tuning nothing is."""
+    if TUNING in method.notes:
+        return
     missing = {cell: len(folder.missing(cell.name)) for cell in config.cells}
     estimates = Estimates(config, _environments(config, provider), pricing_of(folder))
     _say(within_budget(estimates, Purse(folder.path, config.budget).spent, missing), console)
@@ -132,13 +203,23 @@ def _prepared_again(
 
 
 def _measured(
-    config: ExperimentConfig, provider: Provider, preparation: Preparation, folder: ResultsFolder, console: Console
+    config: ExperimentConfig,
+    provider: Provider,
+    preparation: Preparation,
+    folder: ResultsFolder,
+    console: Console,
+    method: Method,
 ) -> Mapping[str, str]:
     """Measure what is missing; cell -> why it failed."""
-    pricing = pricing_of(folder)
-    functions = functions_of(config, preparation, _environments(config, provider))
+    pricing, environments = pricing_of(folder), _environments(config, provider)
+    functions = functions_of(config, preparation, environments)
     with provider.open(tuple(functions.values()), _plainly(console)) as platform:
-        return Cells(config, preparation, platform, folder, console, functions, pricing).measure_missing()
+
+        def make_cells(settings: ExperimentConfig, said: Console) -> Cells:
+            mine = functions_of(settings, preparation, environments)
+            return Cells(settings, preparation, platform, folder, said, mine, pricing)
+
+        return method.measure(config, folder, make_cells, console)
 
 
 def _plainly(console: Console) -> Callable[[str], None]:
@@ -157,13 +238,8 @@ def report(folder: ResultsFolder, failures: Mapping[str, str], console: Console,
     results = folder.results()
     if not results:
         return 1
-    path = folder.path / "results.csv"
-    write_results(path, results)
-    drawn = draw_figures(path, folder.path / "figures")
-    page = folder.path / PAGE
-    write_page(read_page([folder.path]), page)
+    written = write_report(folder, results)
     print_table(results, console)
-    written = f"written: {path}, {page} and {len(drawn)} figures; one folder per cell in {folder.path / 'cells'}"
     console.print(written, markup=False)
     if on_end:
         on_end(folder)
@@ -171,8 +247,17 @@ def report(folder: ResultsFolder, failures: Mapping[str, str], console: Console,
     return 0 if whole and not failures and not any(r.lost + r.duplicates + r.errors for r in results) else 1
 
 
+def write_report(folder: ResultsFolder, results: Sequence[CellResult]) -> str:
+    """Write results.csv, the figures and the page of at least one result; a line that says so."""
+    path, page = folder.path / "results.csv", folder.path / PAGE
+    write_results(path, results)
+    drawn = draw_figures(path, folder.path / "figures")
+    write_page(read_page([folder.path]), page)
+    return f"written: {path}, {page} and {len(drawn)} figures; one folder per cell in {folder.path / 'cells'}"
+
+
 @contextmanager
-def _told_at_a_cut(folder: ResultsFolder | None, console: Console) -> Iterator[None]:
+def _told_at_a_cut(folder: ResultsFolder | None, console: Console, method: Method) -> Iterator[None]:
     """When the experiment is cut off, say what is done and where."""
     try:
         yield
@@ -180,7 +265,7 @@ def _told_at_a_cut(folder: ResultsFolder | None, console: Console) -> Iterator[N
         raise  # refused: nothing was begun that could be cut off
     except (KeyboardInterrupt, BenchmarkError) as error:
         if folder:
-            console.print(f"cut off: {_progress(folder)}", markup=False)
+            console.print(f"cut off: {method.progress(folder)}", markup=False)
             folder.mark_unfinished(str(error) or "the experiment was interrupted")
         elif isinstance(error, KeyboardInterrupt):
             console.print("cut off: nothing is measured yet")

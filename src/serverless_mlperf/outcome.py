@@ -71,8 +71,14 @@ def read_outcome(folder: Path, cell: Cell) -> RunOutcome:
         before=observation.before,
         after=observation.after,
         usage=observation.usage,
-        validity=_read(folder / "validity.json", _VALIDITY),
+        validity=read_validity(folder),
     )
+
+
+def read_validity(folder: Path) -> Validity:
+    """The verdict of a whole run; raises InputError."""
+    validity: Validity = _read(folder / "validity.json", _VALIDITY)
+    return validity
 
 
 def queries_sent(folder: Path) -> int | None:

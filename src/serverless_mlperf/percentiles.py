@@ -96,7 +96,7 @@ def without_interval(found: Quantile) -> Quantile:
 
 def _quantile(ordered_ms: np.ndarray[tuple[int], np.dtype[np.float64]], p: float, valued: bool = True) -> Quantile:
     count = len(ordered_ms)
-    low, high = _interval_ranks(count, p)
+    low, high = interval_ranks(count, p)
     ranks: dict[Part, int | None] = {"value": _rank(count, p) if valued else None, "low": low, "high": high}
     found = {part: None if rank is None else float(ordered_ms[rank]) for part, rank in ranks.items()}
     beyond = tuple(part for part, value in found.items() if value == math.inf)
@@ -109,13 +109,13 @@ def _rank(count: int, p: float) -> int:
     return int(np.quantile(np.arange(count), p, method="inverted_cdf"))
 
 
-@lru_cache(maxsize=1024)
-def _interval_ranks(count: int, p: float) -> tuple[int | None, int | None]:
-    """Ranks of the ends, 0-based, with at most 2.5 % outside each; None where the sample is too small for that end."""
+@lru_cache(maxsize=4096)
+def interval_ranks(count: int, p: float, tail: float = (1 - CONFIDENCE) / 2) -> tuple[int | None, int | None]:
+    """Ranks of the ends, 0-based, with at most `tail` outside each; None where the sample is too small for that end."""
     # Not at the top: a command that only refuses needs none. `scipy.stats` has both as one call, and takes 0.6 s.
     from scipy.special import bdtr, bdtrc
 
-    tail, numbers = (1 - CONFIDENCE) / 2, range(count + 1)
+    numbers = range(count + 1)
     low = bisect_left(numbers, tail, key=lambda below: float(bdtr(below, count, p))) - 1
     high = bisect_left(numbers, -tail, key=lambda below: -float(bdtrc(below, count, p)))
     return low if low >= 0 else None, high if high < count else None

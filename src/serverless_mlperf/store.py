@@ -18,6 +18,8 @@ from serverless_mlperf.tries import Try, begin_try, mark_unfinished, read_json, 
 
 State = Literal["missing", "partial", "valid", "invalid"]
 EXPERIMENT: Final = "experiment.json"
+TUNING: Final = "tuning"
+"""In a folder's environment: what a tuning was asked; its cells have as many runs as were worth it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +151,12 @@ class ResultsFolder:
             f"{self.path.name}: {cell}, run {run}: {self._why(cell, run)}"
             for cell in self.cells
             for run in self._runs()
-            if next_run(config, self.steps(cell, run)) is not None
+            if self._is_owed(cell, run) and next_run(config, self.steps(cell, run)) is not None
         ]
+
+    def _is_owed(self, cell: str, run: int) -> bool:
+        """All runs of an experiment; of a tuning those that were begun, for it makes as many as are worth it."""
+        return TUNING not in self.environment or any(each.run in (run, None) for each in self.tries(cell))
 
     def _why(self, cell: str, run: int) -> str:
         """Of its last try without result; one that was cut off before it noted its run may be this run's."""

@@ -1,0 +1,1 @@
+"""Which configuration to deploy: measured as far as it must be, and recommended with its evidence."""
