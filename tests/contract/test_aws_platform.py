@@ -4,23 +4,27 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 import json
 from pathlib import Path
+import sys
 from threading import Event
 import time
 from typing import Any
 from unittest.mock import patch
 import zipfile
 
+import boto3
 from moto.awslambda.models import LambdaFunction
 import pytest
 
 from aws_double import AwsDouble, running
 from serverless_mlperf.errors import BenchmarkError, InputError, PlatformError
 from serverless_mlperf.platforms.aws.platform import AwsPlatform
+from serverless_mlperf.platforms.aws.provider import AwsProvider
 from serverless_mlperf.platforms.aws.request import Options
 from serverless_mlperf.platforms.aws.session import Aws, open_session
 from serverless_mlperf.platforms.aws.versions import NONCE
 from serverless_mlperf.platforms.aws.waiting import Patience
 from serverless_mlperf.platforms.base import Credentials, FunctionConfig
+from serverless_mlperf.platforms.provider import Wishes
 from serverless_mlperf.transports.base import Reply
 from serverless_mlperf.transports.s3 import S3Transport
 from serverless_mlperf.transports.sigv4 import Identity
@@ -157,14 +161,14 @@ def test_queue_is_empty_before_a_run(opened: Open, functions: list[FunctionConfi
             assert "Messages" not in queues.receive_message(QueueUrl=target.queue_url, VisibilityTimeout=0)
 
 
-def write_report(double: AwsDouble, version: str, request_id: str) -> None:
+def write_report(double: AwsDouble, version: str, request_id: str, more: str = "") -> None:
     """As Lambda writes it."""
     logs, group = double.api("logs"), f"/aws/lambda/serverless-mlperf-{CELLS[0]}"
     stream = f"2026/01/01/[{version}]{request_id}"
     logs.create_log_stream(logGroupName=group, logStreamName=stream)
     events = [
         {"timestamp": time.time_ns() // 1_000_000, "message": text}
-        for text in (f"START RequestId: {request_id} Version: {version}", REPORT.format(request_id))
+        for text in (f"START RequestId: {request_id} Version: {version}", REPORT.format(request_id) + more)
     ]
     logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=events)
 
@@ -303,3 +307,30 @@ def test_transport_works_with_what_is_deployed(
         assert credentials is not None
         reply = asyncio.run(query(S3Transport(target, ["synthetic/a"], "run", Identity(credentials))))
     assert (reply.ok, reply.body) == (True, {"a": 1})
+
+
+def test_python_of_the_functions_must_be_one_that_packages_are_for(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where functions run on AWS; a test server has this host's."""
+    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    AwsProvider(aws, Wishes("b", python=here)).check(None, [768], ["x86_64"])
+    for python in ("3.9", "3.10"):
+        with pytest.raises(InputError, match=f"--python {python}"):
+            AwsProvider(aws, Wishes("b", python=python)).check(None, [768], ["arm64"])
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    session = boto3.session.Session("AKIAIOSFODNN7EXAMPLE", "example", region_name="us-east-1")
+    real = Aws(aws.account, aws.region, aws.partition, session)
+    AwsProvider(real, Wishes("b")).check(None, [768], ["x86_64", "arm64"])
+    with pytest.raises(InputError, match=r"--python 3\.11"):
+        AwsProvider(real, Wishes("b", python="3.11")).check(None, [768], ["x86_64"])
+
+
+def test_failed_invocation_says_where_its_words_are(
+    opened: Open, functions: list[FunctionConfig], double: AwsDouble
+) -> None:
+    """A report tells the type of an error alone."""
+    with opened() as platform:
+        target = platform.deploy(functions[0])
+        write_report(double, "2", "bad", "\tStatus: error\tError Type: Runtime.ImportModuleError")
+        (report,), _ = platform.observe(target, 0, 0)
+    assert (report.status, report.error_type) == ("error", "Runtime.ImportModuleError")
+    assert report.error_message == f"see log group /aws/lambda/serverless-mlperf-{CELLS[0]}"

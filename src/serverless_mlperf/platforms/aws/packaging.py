@@ -5,6 +5,7 @@ import sys
 from typing import Final
 
 from serverless_mlperf.packages import BuildTarget, Package, cached_packages, cached_target_packages
+from serverless_mlperf.packages.target import GLIBC_MINOR
 from serverless_mlperf.workloads import Architecture, EngineAndFormat
 
 PYTHON: Final = "3.13"
@@ -17,9 +18,10 @@ def packages_for(
 ) -> tuple[Package, Package]:
     """The function's zip and the engine's layer, of wheels pinned for the target; raises PackageError, HostError.
 
-    Of what is installed here, where Python and machine are the same.
+    Of what is installed here only for a Python that there are no pinned wheels for: Lambda's runtime of it is older
+    than the engines, and a test server on this host has this host's.
     """
-    if is_host(python, architecture):
+    if python not in GLIBC_MINOR and is_host(python, architecture):
         return cached_packages(engine_and_format)
     return cached_target_packages(engine_and_format, BuildTarget(python, architecture))
 

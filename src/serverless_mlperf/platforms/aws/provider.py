@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-from serverless_mlperf.packages import BuildTarget, Package
+from serverless_mlperf.packages import BuildTarget, Package, cached_packages
 from serverless_mlperf.platforms.aws.packaging import PYTHON, is_host, packages_for
 from serverless_mlperf.platforms.aws.platform import AwsPlatform
 from serverless_mlperf.platforms.aws.request import ENVIRONMENTS, Options
@@ -30,10 +30,13 @@ class AwsProvider:
         return self._aws.region
 
     def check(self, concurrency: int | None, memory_mib: Iterable[int], architectures: Iterable[Architecture]) -> None:
-        """Refuse a Python that no packages can be built for; what the account allows is read when the stack is made."""
+        """Refuse a Python that no packages can be built for; what the account allows is read when the stack is made.
+
+        A test server on this host runs functions in this host's Python.
+        """
         del concurrency, memory_mib
         for architecture in architectures:
-            if not is_host(self._python, architecture):
+            if not self._runs_here(architecture):
                 BuildTarget(self._python, architecture)
 
     def environments(self, memory_mib: int) -> int:
@@ -42,7 +45,9 @@ class AwsProvider:
         return ENVIRONMENTS
 
     def packages(self, engine_and_format: EngineAndFormat, architecture: Architecture) -> tuple[Package, Package]:
-        """Of wheels pinned for the target; of what is installed here, where Python and machine are the same."""
+        """Of the wheels that are pinned for the target; for a test server on this host, of what is installed here."""
+        if self._runs_here(architecture):
+            return cached_packages(engine_and_format)
         return packages_for(self._python, engine_and_format, architecture)
 
     def describe(self) -> Mapping[str, Any]:
@@ -53,6 +58,9 @@ class AwsProvider:
         """The stack of all these functions."""
         options = Options(project=self._project, runtime=f"python{self._python}", reserve=True)
         return AwsPlatform(self._aws, options, functions, say, ephemeral=self._ephemeral)
+
+    def _runs_here(self, architecture: Architecture) -> bool:
+        return self._aws.is_local and is_host(self._python, architecture)
 
 
 def make(wishes: Wishes) -> AwsProvider:
