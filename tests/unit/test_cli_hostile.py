@@ -66,7 +66,7 @@ OPTIONS = [
     (["--engine_and_format", "IE-IR"], "engine_and_formats: Input should be 'ie-ir', 'ocv-cf' or 'ocv-tf'"),
     (["--precision", "bf16"], "precision bf16 is only for ie-ir: add --engine_and_format ie-ir"),
     (["--dataset", "coco"], "data set coco needs its folder: add --input_dataset DIR"),
-    (["--platform", "aws"], "platform: Input should be 'local', not 'aws'"),
+    (["--platform", "mars"], "platform: Input should be 'local' or 'aws', not 'mars'"),
     (["--scenario", ""], "scenario: Input should be 'single-stream', 'multi-stream', 'server' or 'offline', not ''"),
     (["--bucket_name", "no_bucket"], "bucket_name: String should match pattern"),
     (["--bucket_name", "two\nlines"], "bucket_name: String should match pattern"),
