@@ -14,6 +14,7 @@ from typing import Any, Final, Self
 from serverless_mlperf.errors import HostError
 from serverless_mlperf.files import write_whole
 from serverless_mlperf.records import SCHEMA_VERSION, ends_whole
+from serverless_mlperf.redaction import redacted
 from serverless_mlperf.report.results import CellResult
 
 NOTE: Final = "try.json"
@@ -73,7 +74,7 @@ def mark_unfinished(folder: Path, reason: str) -> None:
     for partial in folder.glob("*.partial"):
         partial.unlink(missing_ok=True)
     if not (folder / UNFINISHED).exists():
-        note = {"schema": SCHEMA_VERSION, "counts": False, "reason": reason, "noticed": _now()}
+        note = {"schema": SCHEMA_VERSION, "counts": False, "reason": redacted(reason), "noticed": _now()}
         write_json(folder / UNFINISHED, note)
 
 

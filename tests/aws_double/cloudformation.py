@@ -31,6 +31,7 @@ class ChangeSetState:
     reason: str
     execution: str
     on_failure: str
+    capabilities: list[str]
 
 
 class CloudFormationDouble:
@@ -73,6 +74,7 @@ class CloudFormationDouble:
             _refuse_while_busy(stack)
         stack.tags = more["Tags"]
         template = json.loads(body)
+        _check_capabilities(template, more["Capabilities"])
         changes = _changes(stack.template["Resources"], template["Resources"])
         unchanged = not changes and template == stack.template
         made = ChangeSetState(
@@ -88,6 +90,7 @@ class CloudFormationDouble:
             else "",
             execution="UNAVAILABLE" if unchanged else "AVAILABLE",
             on_failure=more["OnStackFailure"] or "ROLLBACK",
+            capabilities=more["Capabilities"],
         )
         self.change_sets[made.arn] = made
         return made
@@ -127,6 +130,15 @@ class CloudFormationDouble:
         return stack
 
 
+def _check_capabilities(template: Mapping[str, Any], capabilities: list[str]) -> None:
+    """As CloudFormation: a role must be agreed to, one with a name of its own more than that."""
+    roles = [r for r in template["Resources"].values() if r["Type"] == "AWS::IAM::Role"]
+    named = any("RoleName" in role["Properties"] for role in roles)
+    needed = "CAPABILITY_NAMED_IAM" if named else "CAPABILITY_IAM"
+    if roles and not {needed, "CAPABILITY_NAMED_IAM"} & set(capabilities):
+        raise ValidationError(message=f"Requires capabilities : [{needed}]")
+
+
 def _refuse_while_busy(stack: StackState) -> None:
     if stack.status.endswith("_IN_PROGRESS") and stack.status != "REVIEW_IN_PROGRESS":
         message = f"Stack:{stack.stack_id} is in {stack.status} state and can not be updated."
@@ -161,6 +173,7 @@ def requests(double: CloudFormationDouble) -> dict[str, Callable[[CloudFormation
         elif len(body.encode()) > 51_200:
             raise ValidationError(message="'templateBody' failed to satisfy constraint: length at most 51200")
         more = {"Tags": self._get_param("Tags", []), "OnStackFailure": self._get_param("OnStackFailure")}
+        more["Capabilities"] = self._get_param("Capabilities", [])
         name, kind = self._get_param("StackName"), self._get_param("ChangeSetType", "CREATE")
         made = double.create_change_set(name, self._get_param("ChangeSetName"), kind, body, more)
         return ActionResult({"Id": made.arn, "StackId": made.stack.stack_id})
@@ -189,6 +202,10 @@ def requests(double: CloudFormationDouble) -> dict[str, Callable[[CloudFormation
     def describe_stacks(self: CloudFormationResponse) -> ActionResult:
         stack = double.stack(self._get_param("StackName"))
         return ActionResult({"Stacks": [_stack(stack)]})
+
+    def get_template(self: CloudFormationResponse) -> ActionResult:
+        stack = double.stack(self._get_param("StackName"))
+        return ActionResult({"TemplateBody": json.dumps(stack.template), "StagesAvailable": ["Original", "Processed"]})
 
     def describe_stack_events(self: CloudFormationResponse) -> ActionResult:
         return ActionResult({"StackEvents": double.stack(self._get_param("StackName")).events[::-1]})

@@ -17,9 +17,10 @@ import pytest
 
 from aws_double import AwsDouble, running
 from serverless_mlperf.errors import BenchmarkError, InputError, PlatformError
+from serverless_mlperf.platforms.aws.deployment import Deployment
 from serverless_mlperf.platforms.aws.platform import AwsPlatform
-from serverless_mlperf.platforms.aws.provider import AwsProvider
-from serverless_mlperf.platforms.aws.request import Options
+from serverless_mlperf.platforms.aws.provider import AwsProvider, make
+from serverless_mlperf.platforms.aws.request import Options, request_of
 from serverless_mlperf.platforms.aws.session import Aws, open_session
 from serverless_mlperf.platforms.aws.versions import NONCE
 from serverless_mlperf.platforms.aws.waiting import Patience
@@ -280,6 +281,74 @@ def test_cell_beyond_the_quotas_fails_alone(aws: Aws, double: AwsDouble, functio
         with pytest.raises(BenchmarkError, match="quotas do not allow it"):
             platform.deploy(large)
     assert any("left out" in line for line in said)
+
+
+def deployed(aws: Aws, functions: list[FunctionConfig], **options: Any) -> None:
+    """As `deploy` leaves it."""
+    wanted = request_of(functions, Options(reserve=True, **options))
+    Deployment(aws, wanted, lambda _: None, FAST).deploy()
+
+
+def test_run_leaves_what_was_deployed(aws: Aws, double: AwsDouble, functions: list[FunctionConfig]) -> None:
+    """Options and other functions stay as they are, and are named; the plan has nothing to change."""
+    boundary = "arn:aws:iam::123456789012:policy/edge"
+    deployed(aws, functions, function_url=True, provisioned=1, permissions_boundary=boundary, log_retention_days=30)
+    said: list[str] = []
+    with AwsPlatform(aws, Options(reserve=True), functions[:1], said.append, patience=FAST) as platform:
+        assert platform.deploy(functions[0]).concurrency == 2
+    assert "stack serverless-mlperf: nothing changes" in said
+    (line,) = [line for line in said if "keeps what it was deployed with" in line]
+    words = ("--function-url", "--provisioned 1", "--permissions-boundary", "30 days", "1 other functions")
+    assert [word for word in words if word not in line] == []
+    assert boundary not in line
+    assert len(double.left()["functions"]) == 2
+    assert len(double.account.provisioned) == 2
+
+
+def test_run_keeps_snapshots(aws: Aws, double: AwsDouble, functions: list[FunctionConfig]) -> None:
+    """A run of the same functions leaves SnapStart on."""
+    deployed(aws, functions[:1], snap_start=True)
+    with AwsPlatform(aws, Options(reserve=True), functions[:1], lambda _: None, patience=FAST):
+        pass
+    (stack,) = double.cloudformation.stacks
+    (function,) = [r for r in stack.template["Resources"].values() if r["Type"] == "AWS::Lambda::Function"]
+    assert function["Properties"]["SnapStart"] == {"ApplyOn": "PublishedVersions"}
+
+
+def test_run_adds_to_what_stands(aws: Aws, double: AwsDouble, functions: list[FunctionConfig]) -> None:
+    """A function that is not there yet is made with the options of the others, and none is removed."""
+    deployed(aws, functions[:1], function_url=True)
+    said: list[str] = []
+    with AwsPlatform(aws, Options(reserve=True), functions[1:], said.append, patience=FAST) as platform:
+        platform.deploy(functions[1])
+    (plan,) = [line for line in said if line.startswith("stack serverless-mlperf: update")]
+    assert "Remove" not in plan
+    assert sorted(double.left()["functions"]) == [f"serverless-mlperf-{cell}" for cell in CELLS]
+    url = double.api("lambda").get_function_url_config(FunctionName=f"serverless-mlperf-{CELLS[1]}", Qualifier="live")
+    assert url["AuthType"] == "AWS_IAM"
+
+
+def test_run_keeps_what_only_its_owner_knew_to_be_allowed(
+    aws: Aws, double: AwsDouble, functions: list[FunctionConfig]
+) -> None:
+    """A size that stands by --memory-quota is not left out of a run: it is there."""
+    large = [replace(functions[1], memory_mib=7680)]
+    deployed(aws, large)
+    double.account.concurrent = double.account.unreserved = 10
+    with AwsPlatform(aws, Options(), large, lambda _: None, patience=FAST) as platform:
+        assert platform.deploy(large[0]).function_name == f"serverless-mlperf-{CELLS[1]}:live"
+
+
+def test_run_takes_the_python_that_stands(aws: Aws, double: AwsDouble, functions: list[FunctionConfig]) -> None:
+    """Unless one is wished, which functions that are not measured must not be made to follow."""
+    del double
+    assert make(Wishes("b", region="us-east-1")).describe()["python"] == "3.13"
+    deployed(aws, functions, runtime="python3.12")
+    assert make(Wishes("b", region="us-east-1")).describe()["python"] == "3.12"
+    assert make(Wishes("b", region="us-east-1", python="3.13")).describe()["python"] == "3.13"
+    newer = AwsPlatform(aws, Options(runtime="python3.13"), functions[:1], lambda _: None, patience=FAST)
+    with pytest.raises(InputError, match=r"give --python 3\.12"), newer:
+        pytest.fail("it was entered")
 
 
 def test_transport_works_with_what_is_deployed(

@@ -22,6 +22,7 @@ from serverless_mlperf.commands.matrix import (
     sizes_mib,
 )
 from serverless_mlperf.commands.standing import Platform, Profile, Project, Region, Yes, check_stands
+from serverless_mlperf.errors import InputError
 
 if TYPE_CHECKING:  # not at the top: they bring LoadGen's settings and boto3
     from serverless_mlperf.config import ExperimentConfig
@@ -109,8 +110,8 @@ def _deploy(
 
     aws = open_session(config.profile, config.region)
     typer.echo(aws.shown)
-    request, notes = _fitted(aws, _request(config, options), memory_quota)
-    for line in (*notes, *_estimate(config, request, aws.region)):
+    request, notes = _fitted(aws, _request(config, options, local=aws.is_local), memory_quota)
+    for line in (*notes, *_estimate(config, request, aws.region), *_undone(aws, request)):
         typer.echo(line)
     deployment = Deployment(aws, request, typer.echo)
     found = deployment.plan()
@@ -136,7 +137,7 @@ def _agreed(deployment: "Deployment", found: "Plan", *, plan_only: bool, yes: bo
 
 
 def _act(deployment: "Deployment", found: "Plan", count: int) -> None:
-    from serverless_mlperf.platforms.aws.redaction import redacted
+    from serverless_mlperf.redaction import redacted
 
     try:
         outputs = deployment.act(found)
@@ -150,14 +151,34 @@ def _act(deployment: "Deployment", found: "Plan", count: int) -> None:
     typer.echo("remove it all with `serverless-mlperf destroy --platform aws`")
 
 
-def _request(config: "ExperimentConfig", options: "Options") -> "Request":
+def _undone(aws: "Aws", request: "Request") -> Iterator[str]:
+    """What of the standing stack's options goes: a deployment makes what is asked for, and nothing else."""
+    from serverless_mlperf.platforms.aws.deployment import standing_spec
+    from serverless_mlperf.platforms.aws.stack import Stack
+    from serverless_mlperf.platforms.aws.standing import undone
+
+    try:
+        standing = standing_spec(Stack(aws, request.spec.project, typer.echo))
+    except InputError as error:  # it does not tell, which is no reason not to change it
+        yield f"options that stand are not known: {error}"
+        return
+    if standing and (line := undone(request.spec, standing)):
+        yield line
+
+
+def _request(config: "ExperimentConfig", options: "Options", *, local: bool) -> "Request":
+    """`local`: for a test server, or to be looked at; packages of this host's Python are then good enough."""
     from serverless_mlperf.functions import functions_of
-    from serverless_mlperf.platforms.aws.packaging import packages_for
+    from serverless_mlperf.platforms.aws.packaging import check_target, packages_for
     from serverless_mlperf.platforms.aws.request import ENVIRONMENTS, request_of
     from serverless_mlperf.preparation import prepare_functions
 
     python = _python(config)
-    prepared = prepare_functions(config, lambda engine, architecture: packages_for(python, engine, architecture))
+    for architecture in config.architectures:
+        check_target(python, architecture, local=local)
+    prepared = prepare_functions(
+        config, lambda engine, architecture: packages_for(python, engine, architecture, local=local)
+    )
     environments = dict.fromkeys(config.cells, config.concurrency or ENVIRONMENTS)
     return request_of(list(functions_of(config, prepared, environments).values()), options)
 
@@ -183,7 +204,7 @@ def _print_template(config: "ExperimentConfig", options: "Options") -> None:
     from serverless_mlperf.platforms.aws.template import render
     from serverless_mlperf.platforms.aws.validation import check_template
 
-    template = render(_request(config, options).spec)
+    template = render(_request(config, options, local=True).spec)
     check_template(template)
     typer.echo(json.dumps(template, indent=2))
 

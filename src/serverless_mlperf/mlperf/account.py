@@ -18,6 +18,7 @@ from serverless_mlperf.mlperf.spec import DriverResult, RunSpec, dump_result
 from serverless_mlperf.mlperf.trace import TraceSample, read_trace
 from serverless_mlperf.mlperf.warmup import WarmUp
 from serverless_mlperf.records import Record, write_records
+from serverless_mlperf.redaction import redacted_json
 from serverless_mlperf.transports.base import Reply
 from serverless_mlperf.transports.table import effective_options
 
@@ -73,13 +74,14 @@ class Account:
 
 
 def write_bodies(folder: Path, queries: Iterable[Query]) -> None:
-    """Write every result as it was delivered, into output/ or errors/."""
+    """Write every result as it was delivered, into output/ or errors/; an error names no account."""
     for name in ("output", "errors"):
         (folder / name).mkdir(exist_ok=True)
     for query in queries:
         if query.reply is not None and query.reply.raw:
             name = "output" if query.reply.ok else "errors"
-            (folder / name / f"{query.key}.json").write_bytes(query.reply.raw)
+            raw = query.reply.raw if query.reply.ok else redacted_json(query.reply.raw)
+            (folder / name / f"{query.key}.json").write_bytes(raw)
 
 
 def make_result(  # noqa: PLR0913 - everything that is counted

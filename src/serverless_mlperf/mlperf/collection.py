@@ -9,6 +9,7 @@ from serverless_mlperf.mlperf.query import Query
 from serverless_mlperf.mlperf.trace import Trace, TraceSample, join
 from serverless_mlperf.platforms.base import Report
 from serverless_mlperf.records import PHASES, Record
+from serverless_mlperf.redaction import redacted
 from serverless_mlperf.transports.base import Reply
 
 
@@ -87,7 +88,7 @@ def make_record(
         max_memory_mib=report.max_memory_mib if report else None,
         init_ms=report.init_ms if report else None,
         duplicates=query.duplicates,
-        error=query.error,
+        error=redacted(query.error) if query.error else None,
         init_begun_ns=_stamp(init, "begun_ns") if isinstance(init, dict) else None,
         init_phases_ns=_numbers(init.get("phases_ns")) if isinstance(init, dict) else None,
         clock_offset_ns=correction_ns or None,

@@ -29,6 +29,7 @@ from serverless_mlperf.mlperf.spec import NETWORK_SUT, RunSpec, dump_result, loa
 from serverless_mlperf.mlperf.verdict import verdict, write_validity
 from serverless_mlperf.mlperf.warmup import WarmUp
 from serverless_mlperf.platforms.base import Target
+from serverless_mlperf.redaction import redacted
 from serverless_mlperf.transports.base import Reply
 
 PROGRESS_S: Final = 0.25
@@ -147,6 +148,7 @@ class RunProcess:
 
     def abort(self, reason: str, status: int) -> NoReturn:
         """Write why, and end at once: LoadGen's thread cannot be stopped in order."""
+        reason = redacted(reason)
         result = make_result(self._spec, self._driver, aborted=reason, meter=self._meter)
         with suppress(OSError):  # the folder may be what is broken; the exit status still tells
             self._spec.output.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from serverless_mlperf.budget import Allowance
 from serverless_mlperf.errors import InputError
 from serverless_mlperf.platforms.base import Credentials, Target
+from serverless_mlperf.redaction import redacted_json
 from serverless_mlperf.transports.base import Transport
 from serverless_mlperf.transports.sigv4 import Identity
 from serverless_mlperf.transports.table import SYNCHRONOUS, make_transport
@@ -240,8 +241,8 @@ def load_credentials(document: bytes) -> Credentials:
 
 
 def dump_result(result: DriverResult) -> bytes:
-    """JSON of driver.json."""
-    return _RESULT.dump_json(result, indent=1)
+    """JSON of driver.json; its texts, which may be AWS's words, name no account."""
+    return redacted_json(_RESULT.dump_json(result, indent=1), indent=1)
 
 
 def load_result(document: bytes) -> DriverResult:

@@ -9,6 +9,7 @@ from typing import Final, Self
 from serverless_mlperf.files import write_whole
 from serverless_mlperf.mlperf.spec import DriverResult
 from serverless_mlperf.platforms.base import PlatformUsage
+from serverless_mlperf.redaction import redacted_document
 
 MIN_CALIBRATION: Final = 0.95
 """Share of its cores the host must have delivered before and after the run."""
@@ -131,8 +132,8 @@ def lag_limit_ns(median_service_ns: int | None) -> int:
 
 
 def write_validity(path: Path, validity: Validity) -> None:
-    """Write validity.json, whole or not at all."""
-    document = {"verdict": "VALID" if validity.valid else "INVALID", **asdict(validity)}
+    """Write validity.json, whole or not at all; its evidence, which may be AWS's words, names no account."""
+    document = {"verdict": "VALID" if validity.valid else "INVALID", **redacted_document(asdict(validity))}
     write_whole(path, json.dumps(document, indent=1) + "\n")
 
 

@@ -18,7 +18,7 @@ def cost_lines(cost: RunCost | None) -> tuple[str, ...]:
     """Lines of a run's block; () where the platform billed nothing."""
     if cost is None:
         return ()
-    kind = "modelled: " if cost.modelled else ""
+    kind = "modelled: " if cost.modelled else "durations as billed: "
     rules = "" if (cost.granularity_ms, cost.init_billed) == (1, True) else f", {_rules(cost)}"
     return (
         f"  cost on Lambda ({kind}{cost.region}, {cost.architecture}, prices of {cost.prices_as_of}{rules}), "

@@ -148,6 +148,10 @@ def _percent(value: float | None) -> str:
     return NO_DATA if value is None else f"{value:.0%}"
 
 
+MODELLED_PRICE: Final = "$/M*"
+BILLED_PRICE: Final = Column(
+    "$/M", per_million, "USD of a million warm queries, of the durations that the platform billed, at list prices"
+)
 NAMING: Final = (
     Column("benchmark", lambda r: r.model_name, justify="left"),
     Column("MB", lambda r: f"{r.memory_mib}{suffix(r.architecture, ' ')}", "memory size"),
@@ -161,7 +165,7 @@ SPEED: Final = (
     Column("QPS", lambda r: _number(r.qps_seed), "files / (last finish - first start), as in the seed"),
     Column("LG", lambda r: _number(r.qps_loadgen), "LoadGen's rate: samples/s of the burst, or completed queries/s"),
     Column("init", lambda r: _number(r.init_ms, 0), "init phase of a cold start, ms, median"),
-    Column("$/M*", per_million, "modelled: USD of a million warm queries on Lambda, at list prices"),
+    Column(MODELLED_PRICE, per_million, "modelled: USD of a million warm queries on Lambda, at list prices"),
 )
 EVIDENCE: Final = (
     Column("c/w", lambda r: f"{r.cold}/{r.warm}", "cold and warm queries in the measured window"),
@@ -197,14 +201,23 @@ def print_table(results: Sequence[CellResult], console: Console) -> None:
     """Print one table of all runs with its legend; as many as it takes on a terminal too narrow for it."""
     narrow = console.is_terminal and console.width < TABLE_WIDTH
     out = console if narrow else Console(file=console.file, width=max(TABLE_WIDTH, console.width))
-    _print_fitting((*SPEED, *EVIDENCE), results, out)
-    legend = "; ".join(f"{c.heading}: {c.legend}" for c in (*NAMING, *SPEED, *EVIDENCE) if c.legend)
+    columns = _columns(results)
+    _print_fitting(columns, results, out)
+    legend = "; ".join(f"{c.heading}: {c.legend}" for c in (*NAMING, *columns) if c.legend)
     out.print(legend, markup=False, highlight=False)
     _print_latencies([r for r in results if r.scenario != "Offline"], out)
     for line in (*step_lines(results), *repeat_lines(results)):
         out.print(line, markup=False, highlight=False)
     valid = sum(r.valid for r in results)
     out.print(f"{len(results)} runs measured, {valid} VALID, {len(results) - valid} INVALID", highlight=False)
+
+
+def _columns(results: Sequence[CellResult]) -> tuple[Column, ...]:
+    """All columns; the price is called modelled unless the platform billed for every run that has one."""
+    priced = [result.cost for result in results if result.cost]
+    billed = bool(priced) and not any(cost.modelled for cost in priced)
+    speed = [BILLED_PRICE if billed and column.heading == MODELLED_PRICE else column for column in SPEED]
+    return (*speed, *EVIDENCE)
 
 
 def _print_latencies(results: Sequence[CellResult], out: Console) -> None:

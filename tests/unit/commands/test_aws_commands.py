@@ -1,6 +1,7 @@
 """`deploy`, `status` and `destroy` as a user types them, against AWS in this process."""
 
 from collections.abc import Callable, Iterator
+import csv
 import io
 import json
 import signal
@@ -12,6 +13,11 @@ import pytest
 
 from aws_double import AwsDouble
 from serverless_mlperf import cli
+from serverless_mlperf.commands.deploy import _request
+from serverless_mlperf.config import checked_config
+from serverless_mlperf.errors import InputError
+from serverless_mlperf.platforms.aws.packaging import packages_for
+from serverless_mlperf.platforms.aws.request import Options
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 CELL = ("--cv-task", "classification", "--engine-and-format", "ocv-tf", "--memory", "768", "--python", PYTHON)
@@ -92,6 +98,46 @@ def test_no_to_an_update_leaves_no_change_set(run: Run, double: AwsDouble, monke
     assert (status, "update: " in said) == (1, True)
     assert run("deploy", *AWS, *CELL, "--timeout", "30", "--plan")[0] == 0
     assert [s.execution for s in double.cloudformation.change_sets.values()] == ["EXECUTE_COMPLETE"]
+
+
+def test_status_for_machines(run: Run, double: AwsDouble) -> None:
+    """A document, or a row for each thing; on stdout nothing else, and no account."""
+    status, empty, _ = run("status", *AWS, "--json")
+    assert (status, json.loads(empty)["stack"], json.loads(empty)["functions"]) == (0, None, [])
+    assert run("status", *AWS, "--csv")[1].strip() == ""
+    run("deploy", *AWS, *CELL, "--yes")
+    _, printed, said = run("status", *AWS, "--json")
+    document = json.loads(printed)
+    assert said == "account ********9012, region us-east-1\n"
+    (function,) = document["functions"]
+    assert (document["stack"], function["memory_mib"], function["reserved"]) == ("CREATE_COMPLETE", 768, 4)
+    assert document["estimated_idle_usd_month"] > 0
+    assert {bucket["name"].partition("<account>")[1] for bucket in document["buckets"]} == {"<account>"}
+    table = run("status", *AWS, "--csv")[1]
+    rows = list(csv.DictReader(io.StringIO(table)))
+    assert [row["kind"] for row in rows] == ["stack", "function", "queue", "queue", "bucket", "bucket"]
+    assert rows[1]["name"] == function["name"] == double.left()["functions"][0]
+    assert "123456789012" not in printed + table
+
+
+def test_deployment_is_what_is_asked_for(run: Run, double: AwsDouble) -> None:
+    """The same again is no change; without an option that stands the plan says so, and it goes."""
+    assert run("deploy", *AWS, *CELL, "--function-url", "--yes")[0] == 0
+    assert run("deploy", *AWS, *CELL, "--function-url", "--yes")[1].endswith("nothing changes\n")
+    _, planned, _ = run("deploy", *AWS, *CELL, "--plan")
+    assert "stack serverless-mlperf loses, as it is not asked for: --function-url\n" in planned
+    assert "- AWS::Lambda::Url" in planned
+    assert "loses" not in run("deploy", *AWS, *CELL, "--yes", "--function-url", "--timeout", "30")[1]
+    assert double.left()["stacks"] == ["serverless-mlperf"]
+
+
+def test_packages_of_this_host_are_not_for_aws() -> None:
+    """A Python without pinned wheels is refused for AWS though it is this host's; a test server takes it."""
+    config = checked_config({"platform": "aws", "python": "3.11"}, "options")
+    with pytest.raises(InputError, match=r"--python 3\.11: packages for Lambda are built for"):
+        _request(config, Options(runtime="python3.11"), local=False)
+    with pytest.raises(InputError, match=r"--python 3\.11"):
+        packages_for("3.11", "ie-ir", "x86_64", local=False)
 
 
 @pytest.mark.usefixtures("no_credentials")

@@ -9,9 +9,9 @@ from botocore.exceptions import ClientError
 
 from serverless_mlperf.errors import InputError, PlatformError
 from serverless_mlperf.platforms.aws.failures import code_of, is_missing, told
-from serverless_mlperf.platforms.aws.redaction import redacted
 from serverless_mlperf.platforms.aws.session import Aws
 from serverless_mlperf.platforms.aws.spec import TAG
+from serverless_mlperf.redaction import redacted
 
 BATCH: Final = 1000
 """Objects per request, of a listing and of a deletion."""

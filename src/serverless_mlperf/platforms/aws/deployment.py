@@ -7,9 +7,21 @@ from serverless_mlperf.platforms.aws.artefacts import Artefacts
 from serverless_mlperf.platforms.aws.changes import Plan, creation
 from serverless_mlperf.platforms.aws.request import Request
 from serverless_mlperf.platforms.aws.session import Aws
+from serverless_mlperf.platforms.aws.spec import StackSpec
 from serverless_mlperf.platforms.aws.stack import Stack, TemplateText
+from serverless_mlperf.platforms.aws.standing import read
 from serverless_mlperf.platforms.aws.template import body, render
 from serverless_mlperf.platforms.aws.waiting import Patience
+
+
+def standing_spec(stack: Stack) -> StackSpec | None:
+    """What a stack was deployed with; None when there is none, or nothing of use.
+
+    Raises PlatformError when somebody works on it, InputError when it does not tell.
+    """
+    if stack.must_be_created() or (template := stack.template()) is None:
+        return None
+    return read(template, stack.name)
 
 
 class Deployment:

@@ -26,13 +26,10 @@ def estimate_lines(request: Request, region: str, queries: int, transport: str, 
 
 def idle_lines(region: str, functions: Sequence[StackFunction], stored_bytes: int, log_bytes: int) -> Iterator[str]:
     """What stands costs while nothing is asked."""
-    prices = _prices(region)
-    if isinstance(prices, str):
-        yield prices
+    standing = idle_estimate(region, functions, stored_bytes, log_bytes)
+    if isinstance(standing, str):
+        yield standing
         return
-    known = estimate_stack(prices, functions, 0, stored_bytes=stored_bytes).idle
-    logs = Item("logs", logs_stored_usd(log_bytes / 1e9, prices), f"{log_bytes / 1e6:.2f} MB")
-    standing = StackEstimate((*(item for item in known if item.name != "logs"), logs), 0.0, 0.0, ())
     unknown = ", without what is not known" if standing.unknown else ""
     yield (
         f"estimated price, idle: {standing.idle_hour_usd:.4f} USD an hour, "
@@ -41,6 +38,18 @@ def idle_lines(region: str, functions: Sequence[StackFunction], stored_bytes: in
     for item in standing.idle:
         usd = "not known" if item.month_usd is None else f"{item.month_usd:.4f} USD a month"
         yield f"  {item.name}: {usd} ({item.note})"
+
+
+def idle_estimate(
+    region: str, functions: Sequence[StackFunction], stored_bytes: int, log_bytes: int
+) -> StackEstimate | str:
+    """The same as a value, or why there is none."""
+    prices = _prices(region)
+    if isinstance(prices, str):
+        return prices
+    known = estimate_stack(prices, functions, 0, stored_bytes=stored_bytes).idle
+    logs = Item("logs", logs_stored_usd(log_bytes / 1e9, prices), f"{log_bytes / 1e6:.2f} MB")
+    return StackEstimate((*(item for item in known if item.name != "logs"), logs), 0.0, 0.0, ())
 
 
 def _prices(region: str) -> RegionPrices | str:

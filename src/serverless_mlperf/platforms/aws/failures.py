@@ -11,7 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
 from serverless_mlperf.errors import BenchmarkError, HostError, InputError, PlatformError
-from serverless_mlperf.platforms.aws.redaction import redacted
+from serverless_mlperf.redaction import redacted
 
 VENDOR: Final = (BotoCoreError, ClientError, Boto3Error, ResponseParserError)
 EXPIRED: Final = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"})

@@ -1,20 +1,20 @@
 """What stands of a project now, and what it costs while nobody uses it."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
 from serverless_mlperf.platforms.aws.buckets import Bucket, Size
-from serverless_mlperf.platforms.aws.estimate import idle_lines
+from serverless_mlperf.platforms.aws.estimate import idle_estimate, idle_lines
 from serverless_mlperf.platforms.aws.failures import is_missing, told
-from serverless_mlperf.platforms.aws.redaction import redacted
 from serverless_mlperf.platforms.aws.session import Aws
 from serverless_mlperf.platforms.aws.spec import ALIAS, artefacts_bucket, bucket_name
 from serverless_mlperf.platforms.aws.stack import Stack
 from serverless_mlperf.pricing.stack import StackFunction
 from serverless_mlperf.pricing.table import Architecture, architecture_of
+from serverless_mlperf.redaction import redacted
 
 _COUNTS: Final = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
 _MIB: Final = 2**20
@@ -67,6 +67,33 @@ class Inventory:
             more = "" if size.whole else " or more"
             yield f"  bucket {redacted(name)}: {size.objects} objects{more}, {size.size_bytes / _MIB:.1f} MiB{more}"
         yield from idle_lines(self.region, self._priced(), self._stored(), self.log_bytes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For machines; the price is an estimate, null where it is not known, and names no account."""
+        idle = idle_estimate(self.region, self._priced(), self._stored(), self.log_bytes)
+        known = None if isinstance(idle, str) else idle
+        return {
+            "project": self.project,
+            "region": self.region,
+            "stack": self.stack,
+            "functions": [asdict(function) for function in self.functions],
+            "queues": [{"name": name, "messages": count} for name, count in self.queues.items()],
+            "buckets": [{"name": redacted(name), **asdict(size)} for name, size in self.buckets.items()],
+            "log_bytes": self.log_bytes,
+            "estimated_idle_usd_hour": known.idle_hour_usd if known else None,
+            "estimated_idle_usd_month": known.idle_month_usd if known else None,
+            "not_estimated": list(known.unknown) if known else [str(idle)],
+        }
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The same things one by one, each with its kind: the stack first, none where nothing stands."""
+        if self.is_empty:
+            return []
+        document = self.to_dict()
+        months = {name: document[name] for name in ("log_bytes", "estimated_idle_usd_hour", "estimated_idle_usd_month")}
+        kinds = (("function", "functions"), ("queue", "queues"), ("bucket", "buckets"))
+        stack = {"kind": "stack", "name": self.project, "status": self.stack, "region": self.region, **months}
+        return [stack, *({"kind": kind, **each} for kind, name in kinds for each in document[name])]
 
     def _priced(self) -> list[StackFunction]:
         return [StackFunction(f.memory_mib, f.architecture, f.provisioned, f.snap_start) for f in self.functions]

@@ -5,7 +5,6 @@ import sys
 from typing import Final
 
 from serverless_mlperf.packages import BuildTarget, Package, cached_packages, cached_target_packages
-from serverless_mlperf.packages.target import GLIBC_MINOR
 from serverless_mlperf.workloads import Architecture, EngineAndFormat
 
 PYTHON: Final = "3.13"
@@ -13,15 +12,23 @@ PYTHON: Final = "3.13"
 _MACHINES: Final = {"x86_64": "x86_64", "aarch64": "arm64"}
 
 
-def packages_for(
-    python: str, engine_and_format: EngineAndFormat, architecture: Architecture
-) -> tuple[Package, Package]:
-    """The function's zip and the engine's layer, of wheels pinned for the target; raises PackageError, HostError.
+def check_target(python: str, architecture: Architecture, *, local: bool) -> None:
+    """Raise InputError for a Python that no packages can be built for.
 
-    Of what is installed here only for a Python that there are no pinned wheels for: Lambda's runtime of it is older
-    than the engines, and a test server on this host has this host's.
+    A test server on this host (`local`) runs functions in this host's Python, with what is installed here.
     """
-    if python not in GLIBC_MINOR and is_host(python, architecture):
+    if not (local and is_host(python, architecture)):
+        BuildTarget(python, architecture)
+
+
+def packages_for(
+    python: str, engine_and_format: EngineAndFormat, architecture: Architecture, *, local: bool
+) -> tuple[Package, Package]:
+    """The function's zip and the engine's layer, of wheels pinned for the target; raises BenchmarkError.
+
+    Of what is installed here only for a test server on this host (`local`), and never for AWS.
+    """
+    if local and is_host(python, architecture):
         return cached_packages(engine_and_format)
     return cached_target_packages(engine_and_format, BuildTarget(python, architecture))
 

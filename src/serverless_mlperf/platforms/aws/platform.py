@@ -9,7 +9,7 @@ from typing import Any, Final, Self
 
 from serverless_mlperf.errors import BenchmarkError, InputError, PlatformError
 from serverless_mlperf.platforms.aws.completions import Completions
-from serverless_mlperf.platforms.aws.deployment import Deployment
+from serverless_mlperf.platforms.aws.deployment import Deployment, standing_spec
 from serverless_mlperf.platforms.aws.failures import told
 from serverless_mlperf.platforms.aws.logs import Logs
 from serverless_mlperf.platforms.aws.objects import Objects
@@ -27,6 +27,7 @@ from serverless_mlperf.platforms.aws.spec import (
     output_prefix,
 )
 from serverless_mlperf.platforms.aws.stack import Stack
+from serverless_mlperf.platforms.aws.standing import joined, kept, largest_mib
 from serverless_mlperf.platforms.aws.template import queue_output
 from serverless_mlperf.platforms.aws.versions import Versions
 from serverless_mlperf.platforms.aws.waiting import Patience
@@ -140,7 +141,14 @@ class AwsPlatform:
 
     def _deploy_stack(self) -> None:
         self._say(f"aws: {self._aws.shown}")
-        self._spec, notes = fitted(self._spec, read_quotas(self._aws, self._spec))
+        standing = standing_spec(Stack(self._aws, self._spec.project, self._say, self._patience))
+        if standing is not None:
+            if line := kept(self._spec, standing):
+                self._say(f"aws: {line}")
+            self._spec = joined(self._spec, standing)
+        quotas = read_quotas(self._aws, self._spec)
+        most_mib = max(quotas.presumed_memory_mib, largest_mib(standing))
+        self._spec, notes = fitted(self._spec, quotas, most_mib)
         for note in notes:
             self._say(f"aws: {note}")
         deployment = Deployment(self._aws, Request(self._spec, self._artefacts), self._say, self._patience)

@@ -15,7 +15,7 @@ from botocore.config import Config
 
 from serverless_mlperf.errors import InputError
 from serverless_mlperf.platforms.aws.failures import told
-from serverless_mlperf.platforms.aws.redaction import masked
+from serverless_mlperf.redaction import masked
 
 ATTEMPTS: Final = 8
 """Tries of a request that is throttled or fails on the way; the mode `standard` backs off up to 20 s between them."""

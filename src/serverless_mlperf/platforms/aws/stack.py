@@ -17,9 +17,8 @@ from serverless_mlperf.platforms.aws.waiting import Patience
 
 INLINE_BYTES: Final = 51_200
 """Of a template in the request itself; a larger one is read from a bucket, up to 1 MB (CloudFormation quotas)."""
-CHANGE_SET: Final = "serverless-mlperf-"
-"""Begins the names of our change sets."""
-CAPABILITIES: Final = ("CAPABILITY_IAM", "CAPABILITY_NAMED_IAM")
+CAPABILITIES: Final = ("CAPABILITY_IAM",)
+"""The functions' role has no name of its own."""
 ANEW: Final = frozenset({"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "REVIEW_IN_PROGRESS"})
 """Holds nothing of use and cannot be updated: deleted first."""
 STUCK: Final = frozenset({"DELETE_FAILED", "UPDATE_ROLLBACK_FAILED", "UPDATE_FAILED"})
@@ -51,6 +50,7 @@ class Stack:
 
     def __init__(self, aws: Aws, project: str, say: Callable[[str], None], patience: Patience | None = None) -> None:
         self.name = project
+        self._change_sets = f"{project}-"  # begins their names, which is what deploy_policy.json allows
         self._say = say
         self._patience = patience or Patience()
         self._client = aws.client("cloudformation")
@@ -75,6 +75,17 @@ class Stack:
         if found is None:
             raise PlatformError(f"aws: there is no stack {self.name}; run `serverless-mlperf deploy --platform aws`")
         return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
+
+    def template(self) -> Mapping[str, Any] | None:
+        """The template that it was last deployed with, as it was sent; None when there is no such stack."""
+        with told(f"reading the template of stack {self.name}"):
+            try:
+                found = self._client.get_template(StackName=self.name, TemplateStage="Original")["TemplateBody"]
+            except ClientError as error:
+                if is_missing(error):
+                    return None
+                raise
+        return found if isinstance(found, Mapping) else {}
 
     def resources(self) -> list[Mapping[str, Any]]:
         """Its resources, with logical and physical ids; none when there is no such stack."""
@@ -197,7 +208,7 @@ class Stack:
         on_failure = {"OnStackFailure": "DELETE"} if create else {}
         return {
             "StackName": self.name,
-            "ChangeSetName": CHANGE_SET + uuid.uuid4().hex[:12],
+            "ChangeSetName": f"{self._change_sets}{uuid.uuid4().hex[:12]}",
             "ChangeSetType": "CREATE" if create else "UPDATE",
             "Capabilities": list(CAPABILITIES),
             "Tags": [{"Key": TAG, "Value": self.name}],
@@ -237,7 +248,10 @@ class Stack:
                     return
                 raise
             for summary in summaries:
-                if summary["ChangeSetName"].startswith(CHANGE_SET) and summary["ExecutionStatus"] in _NEVER_EXECUTED:
+                if (
+                    summary["ChangeSetName"].startswith(self._change_sets)
+                    and summary["ExecutionStatus"] in _NEVER_EXECUTED
+                ):
                     self._client.delete_change_set(ChangeSetName=summary["ChangeSetId"], StackName=self.name)
 
     def _described(self, name: str) -> Mapping[str, Any] | None:

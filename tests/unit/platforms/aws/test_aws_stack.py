@@ -51,6 +51,15 @@ def test_progress_is_told(deploy: Deploy, said: list[str]) -> None:
     assert all(" of " in line for line in said if "resources done" in line)
 
 
+def test_change_sets_are_of_the_project(deploy: Deploy, double: AwsDouble) -> None:
+    """Their names begin with it, which is what the deploying policy allows; the role is nameless."""
+    deploy()
+    deploy(project="other-project")
+    sets = list(double.cloudformation.change_sets.values())
+    assert [(s.name.rpartition("-")[0], s.stack.name) for s in sets] == [(p, p) for p in (PROJECT, "other-project")]
+    assert [s.capabilities for s in sets] == [["CAPABILITY_IAM"]] * 2
+
+
 def test_failure_is_told_by_its_first_cause(deploy: Deploy, double: AwsDouble) -> None:
     """Not ROLLBACK_COMPLETE: the resource that failed first, its reason, and what to do about it."""
     double.world.refusals[FUNCTION] = (

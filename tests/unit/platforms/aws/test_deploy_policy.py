@@ -39,6 +39,7 @@ OWN = {
     ),
     "to look at the stack and to remove it": (
         "cloudformation:DeleteStack cloudformation:DescribeStackEvents cloudformation:DescribeStacks "
+        "cloudformation:GetTemplate "
         "cloudformation:ListStackResources"
     ),
     "who and what the account is": "sts:GetCallerIdentity lambda:GetAccountSettings lambda:GetFunctionConcurrency",

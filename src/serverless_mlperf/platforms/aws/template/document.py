@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 from serverless_mlperf.platforms.aws.spec import StackSpec
+from serverless_mlperf.platforms.aws.standing import KEY, written
 from serverless_mlperf.platforms.aws.template import functions, logical_ids, policies, storage
 from serverless_mlperf.platforms.aws.template.values import arn_of, attribute
 
@@ -17,6 +18,7 @@ def render(spec: StackSpec) -> dict[str, Any]:
     spec = replace(spec, functions=tuple(sorted(spec.functions, key=lambda function: function.cell_name)))
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
+        "Metadata": {KEY: written(spec)},
         "Description": f"{spec.project}: MLPerf inference on AWS Lambda, a function per cell",
         "Resources": _resources(spec),
         "Outputs": _outputs(spec),

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 import pytest
 
-from serverless_mlperf.platforms.aws.redaction import masked, redacted, redacted_document
+from serverless_mlperf.redaction import masked, redacted, redacted_document, redacted_json
 
 ACCOUNT = "123456789012"
 
@@ -34,6 +34,27 @@ def test_names_of_somebody_are_gone(text: str, wanted: str) -> None:
 def test_other_digits_stay(text: str) -> None:
     """A digest, a time in milliseconds or nanoseconds is left as it is."""
     assert redacted(text) == text
+
+
+@pytest.mark.parametrize("text", ["arn:aws:lambda:us-east-1:000000000000:function:a", "http://h/000000000000/queue"])
+def test_local_account_is_nobodys(text: str) -> None:
+    """What the local platform says stays readable."""
+    assert redacted(text) == text
+
+
+@pytest.mark.parametrize(
+    ("content", "wanted"),
+    [
+        (b'{"a":  0.123456789012}', b'{"a": 0.123456789012}'),
+        (b'{"a":  1.5, "b": "x"}', b'{"a":  1.5, "b": "x"}'),
+        (b'{"a": "' + ACCOUNT.encode() + b'"}', b'{"a": "<account>"}'),
+        (b"no JSON " + ACCOUNT.encode(), b"no JSON <account>"),
+        (b"\xff\x00", b"\xff\x00"),
+    ],
+)
+def test_file_is_redacted_as_what_it_is(content: bytes, wanted: bytes) -> None:
+    """Texts of JSON, or all of a text; what names nobody is left byte for byte, and numbers are numbers."""
+    assert redacted_json(content) == wanted
 
 
 def test_document_keeps_its_numbers() -> None:
