@@ -22,6 +22,7 @@ from serverless_mlperf.platforms.table import traits_of
 from serverless_mlperf.preparation import Preparation
 from serverless_mlperf.pricing.cost import Pricing
 from serverless_mlperf.records import Record, write_records
+from serverless_mlperf.redaction import redacted
 from serverless_mlperf.report.coldstarts import cold_lines
 from serverless_mlperf.report.progress import LiveProgress
 from serverless_mlperf.report.results import CellResult
@@ -101,9 +102,10 @@ class Cells:
         except BudgetError:
             raise
         except (BenchmarkError, OSError) as error:  # what cannot be written costs its cell
-            self._folder.mark_unfinished(str(error))
-            self._console.print(f"cell {cell.name} failed: {error}", markup=False)
-            return str(error)
+            reason = redacted(str(error))
+            self._folder.mark_unfinished(reason)
+            self._console.print(f"cell {cell.name} failed: {reason}", markup=False)
+            return reason
         return None
 
     def _measure_cell(self, cell: Cell, run: int, progress: LiveProgress) -> None:

@@ -12,7 +12,8 @@ from serverless_mlperf.cli import app
 from serverless_mlperf.errors import InputError
 
 PRINTS = (
-    ["run"], ["status", "--platform", "aws"], ["compare", "a", "b"], ["history"], ["reproduce"], ["doctor"], ["package"], ["prices", "show"],
+    ["run"], ["status", "--platform", "aws"],
+    ["compare", "a", "b"], ["history"], ["reproduce"], ["doctor"], ["package"], ["prices", "show"],
     ["prices", "paper"], ["prices", "estimate", "--memory", "768", "--billed-ms", "1"],
 )  # fmt: skip
 

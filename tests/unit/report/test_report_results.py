@@ -90,6 +90,22 @@ def test_table_shows_every_run_in_whole_numbers_of_columns() -> None:
     assert "2 runs measured, 1 VALID, 1 INVALID" in out.getvalue()
 
 
+def test_price_is_called_modelled_where_the_platform_does_not_bill() -> None:
+    """In heading, legend and block; one modelled run in a table is enough."""
+    assert RESULT.cost is not None
+    billed = replace(RESULT, cost=replace(RESULT.cost, modelled=False))
+    printed = {}
+    for name, results in {"billed": [billed], "mixed": [billed, RESULT], "none": [replace(RESULT, cost=None)]}.items():
+        out = io.StringIO()
+        print_table(results, Console(file=out))
+        printed[name] = " ".join(out.getvalue().split())
+    assert "$/M*" not in printed["billed"]
+    assert "$/M: USD of a million warm queries, of the durations that the platform billed" in printed["billed"]
+    for name in ("mixed", "none"):
+        assert "$/M*: modelled: USD of a million warm queries" in printed[name]
+    assert "  cost on Lambda (durations as billed: us-east-1, x86_64, prices of" in block(billed)
+
+
 def test_result_survives_json() -> None:
     """What summary.json holds gives the same result back."""
     written = json.loads(json.dumps({**RESULT.to_dict(), "of_a_later_schema": 1}))

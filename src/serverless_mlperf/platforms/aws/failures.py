@@ -166,7 +166,7 @@ def _no_credentials(doing: str, _: str) -> BenchmarkError:
 
 
 def _no_region(doing: str, _: str) -> BenchmarkError:
-    return InputError(f"aws: {doing}: no region; give --region, e.g. us-east-1, or set AWS_REGION")
+    return InputError(f"aws: {doing}: no region; give --region, e.g. us-east-1, or set AWS_DEFAULT_REGION")
 
 
 def _wrong_region(doing: str, said: str) -> BenchmarkError:

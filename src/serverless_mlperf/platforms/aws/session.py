@@ -79,7 +79,7 @@ def open_session(profile: str | None = None, region: str | None = None) -> Aws:
 def _region(session: boto3.session.Session) -> str:
     region = session.region_name
     if not region:
-        raise InputError("aws: no region; give --region, e.g. us-east-1, or set AWS_REGION")
+        raise InputError("aws: no region; give --region, e.g. us-east-1, or set AWS_DEFAULT_REGION")
     if not _REGION.fullmatch(region):
         raise InputError(f"aws: region {region!r} is not a region's name; give one like us-east-1")
     return region
