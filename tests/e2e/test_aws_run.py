@@ -24,6 +24,15 @@ OPTIONS = (
     *("--engine_and_format", "ie-ir", "--memory", "3008", "--concurrency", "1", "--samples", "8", "--quick"),
     *("--retry-invalid", "0", "--wait-for-host", "0"),
 )
+DEPLOYING = (
+    *("deploy", "--platform", "aws", "--python", PYTHON, "--cv_task", "classification", "--engine_and_format", "ie-ir"),
+    *("--memory", "3008", "--concurrency", "1", "--yes"),
+)
+TUNING = (
+    *("tune", "--platform", "aws", "--slo", "p90=60s", "--engine_and_format", "ie-ir", "--memory", "3008", "--json"),
+    *("--concurrency", "1", "--samples", "8", "--queries", "10", "--most-queries", "160", "--allow-invalid"),
+    *("--retry-invalid", "0", "--wait-for-host", "0"),
+)
 
 
 @dataclass(frozen=True)
@@ -134,3 +143,18 @@ def test_stack_is_made_once(measured: Measured) -> None:
     first = measured.transport == "s3"
     assert ("stack serverless-mlperf: create" in measured.printed) == first
     assert ("stack serverless-mlperf: nothing changes" in measured.printed) != first
+
+
+def test_tuning_measures_what_was_deployed(double: AwsDouble, executor: Executor, tmp_path: Path) -> None:
+    """`tune` takes stack and Python as they stand, and recommends by what the platform billed."""
+    executor.runs.clear()
+    environment = {**os.environ, **KEYS, "AWS_ENDPOINT_URL": double.url, "AWS_DEFAULT_REGION": "us-east-1"}
+    for arguments in (DEPLOYING, (*TUNING, "--output", str(tmp_path))):
+        command = [sys.executable, "-m", "serverless_mlperf", *arguments]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert executor.failures == []
+    assert "stack serverless-mlperf: nothing changes" in done.stderr
+    (candidate,) = json.loads(done.stdout)["candidates"]
+    assert candidate["usd_modelled"] is False
+    assert {run.function for run in executor.runs} == {FUNCTION}

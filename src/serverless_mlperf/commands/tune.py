@@ -43,7 +43,7 @@ Engines = Annotated[
     typer.Option("--engine-and-format", "--engine_and_format", help="ie-ir, ocv-cf, ocv-tf; repeatable."),
 ]
 Memory = Annotated[list[int] | None, typer.Option("--memory", help="Memory in MB; repeatable.")]
-Platform = Annotated[str | None, typer.Option("--platform", help="local")]
+Platform = Annotated[str | None, typer.Option("--platform", help="local, aws")]
 Scenario = Annotated[str, typer.Option("--scenario", help="single-stream, server")]
 Transport = Annotated[str, typer.Option("--transport", help="s3, invoke")]
 Payload = Annotated[
