@@ -26,7 +26,8 @@ _OPTIONS: Final[Mapping[str, str]] = {
 def written(spec: StackSpec) -> dict[str, Any]:
     """The stack's value as JSON."""
     layers = [[layer, architecture, key] for (layer, architecture), key in sorted(spec.layer_keys.items())]
-    return asdict(spec) | {"functions": [asdict(function) for function in spec.functions], "layer_keys": layers}
+    functions = [_without_none(asdict(function)) for function in spec.functions]
+    return _without_none(asdict(spec)) | {"functions": functions, "layer_keys": layers}
 
 
 def read(template: Mapping[str, Any], project: str) -> StackSpec:
@@ -80,6 +81,11 @@ def undone(wanted: StackSpec, standing: StackSpec) -> str | None:
 def largest_mib(standing: StackSpec | None) -> int:
     """The largest memory that stands, which the account therefore allows; 0 when nothing stands."""
     return max((function.memory_mib for function in standing.functions), default=0) if standing else 0
+
+
+def _without_none(value: Mapping[str, Any]) -> dict[str, Any]:
+    """A template's metadata may not have null (cfn-lint: E4002), which is the default wherever it may stand."""
+    return {name: each for name, each in value.items() if each is not None}
 
 
 def _not_asked_for(wanted: StackSpec, standing: StackSpec) -> Iterator[str]:
