@@ -10,7 +10,7 @@ from typing import Any, Final
 from serverless_mlperf.errors import InputError
 from serverless_mlperf.platforms.aws.spec import FunctionSpec, StackSpec
 
-KEY: Final = "serverless-mlperf"
+KEY: Final = "MlperfStack"
 """Of the template's `Metadata`."""
 _OPTIONS: Final[Mapping[str, str]] = {
     "provisioned": "--provisioned {}",
@@ -24,9 +24,12 @@ _OPTIONS: Final[Mapping[str, str]] = {
 
 
 def written(spec: StackSpec) -> dict[str, Any]:
-    """The stack's value as JSON."""
+    """The stack's value as JSON; in what order its tables come makes no difference."""
     layers = [[layer, architecture, key] for (layer, architecture), key in sorted(spec.layer_keys.items())]
-    functions = [_without_none(asdict(function)) for function in spec.functions]
+    functions = [
+        _without_none(asdict(function)) | {"environment": dict(sorted(function.environment.items()))}
+        for function in spec.functions
+    ]
     return _without_none(asdict(spec)) | {"functions": functions, "layer_keys": layers}
 
 

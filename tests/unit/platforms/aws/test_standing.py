@@ -9,7 +9,7 @@ from stack_specs import VARIANTS, reserved, single, whole
 
 from serverless_mlperf.errors import InputError
 from serverless_mlperf.platforms.aws.spec import PROJECT
-from serverless_mlperf.platforms.aws.standing import joined, kept, largest_mib, read, undone
+from serverless_mlperf.platforms.aws.standing import KEY, joined, kept, largest_mib, read, undone
 from serverless_mlperf.platforms.aws.template import body, render
 
 BOUNDARY = "arn:aws:iam::123456789012:policy/edge"
@@ -34,7 +34,7 @@ def test_metadata_never_changes_alone(variant: str) -> None:
     assert render(VARIANTS[variant]())["Resources"] != render(whole())["Resources"]
 
 
-@pytest.mark.parametrize("metadata", [{}, {"serverless-mlperf": {}}, {"serverless-mlperf": []}, {"other": {"a": 1}}])
+@pytest.mark.parametrize("metadata", [{}, {KEY: {}}, {KEY: []}, {"other": {"a": 1}}])
 def test_stack_of_somebody_else_is_not_guessed_at(metadata: dict[str, Any]) -> None:
     """One that does not tell what it was deployed with is refused in one line."""
     with pytest.raises(InputError, match="does not tell what it was deployed with") as raised:

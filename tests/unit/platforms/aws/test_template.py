@@ -68,7 +68,7 @@ def test_rendering_twice_gives_the_same_bytes() -> None:
 def test_template_asks_for_nothing() -> None:
     """No parameters, and keys of artefacts as they are: the text says what is deployed."""
     template = render(whole())
-    assert set(template) == {"AWSTemplateFormatVersion", "Description", "Resources", "Outputs"}
+    assert set(template) == {"AWSTemplateFormatVersion", "Metadata", "Description", "Resources", "Outputs"}
     codes = [f["Code"] for f in of_type(template, "AWS::Lambda::Function").values()]
     bucket_of_zips = {"Fn::Sub": "serverless-mlperf-artifacts-${AWS::AccountId}-${AWS::Region}"}
     assert codes == 24 * [{"S3Bucket": bucket_of_zips, "S3Key": "function-0123456789abcdef.zip"}]
