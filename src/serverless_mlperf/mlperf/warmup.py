@@ -81,12 +81,13 @@ class WarmUp:
     def capacity_qps(self) -> float | None:
         """What the environments can serve together: their count over the median time of a warm query in the function.
 
-        None when no warm query was served. Delivery is not part of the time that the function reports, so this is
+        None when no warm query was served, or in no time at all (a clock that was set meanwhile). Delivery is not part of the time that the function reports, so this is
         an upper bound.
         """
         bodies = (query.reply.body["sut"] for query in self.queries.values() if query.reply and query.verdict == "ok")
         spans_ns = sorted(sut["finish_ns"] - sut["start_ns"] for sut in bodies if not sut["cold"])
-        return self._environments / (spans_ns[len(spans_ns) // 2] / 1e9) if spans_ns else None
+        median_ns = spans_ns[len(spans_ns) // 2] if spans_ns else 0
+        return self._environments / (median_ns / 1e9) if median_ns > 0 else None
 
     def receive(self, reply: Reply) -> None:
         """Take one result; the transport's callback."""
