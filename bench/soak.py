@@ -82,6 +82,8 @@ class Run:
     events: int
     seed: int
     outstanding: set[str] = field(default_factory=set)
+    lost: int = 0
+    """Of them those whose events are known to be lost on demand: nothing comes of them any more."""
     done: set[str] = field(default_factory=set)
     failed: set[str] = field(default_factory=set)
     records: Counter[str] = field(default_factory=Counter)
@@ -234,7 +236,7 @@ async def put_part(platform: Platform, server: Server, run: Run, keys: Iterator[
 
     async def putter() -> None:
         for key, size in keys:
-            while len(run.outstanding) > MOST_OUTSTANDING:
+            while len(run.outstanding) - run.lost > MOST_OUTSTANDING:
                 await asyncio.sleep(0.01)
             run.outstanding.add(key)
             run.repeated += await platform.put(key, content[:size])
@@ -266,6 +268,13 @@ async def account(platform: Platform, run: Run, name: str, found: set[str]) -> N
         if len(over) >= 400 or (over and not messages):
             await delete(platform, over)
             over = []
+
+
+async def count_lost(platform: Platform, run: Run) -> None:
+    """Keep in mind how many of the outstanding objects nothing can come of; until cancelled."""
+    while True:
+        run.lost = len(run.outstanding & set(await platform.json("GET", "/_platform/faults?kind=lose")))
+        await asyncio.sleep(1)
 
 
 async def delete(platform: Platform, keys: list[str]) -> None:
@@ -314,7 +323,8 @@ async def soak(server: Server, run: Run, rates: Mapping[str, float], pause_every
         await platform.json("PUT", "/_platform/faults", faults)
         begun_s = time.monotonic()
         accounts = [account(platform, run, "done", run.done), account(platform, run, "failed", run.failed)]
-        tasks = [asyncio.create_task(each) for each in (*accounts, account(platform, run, "done", run.done))]
+        others = (account(platform, run, "done", run.done), count_lost(platform, run))
+        tasks = [asyncio.create_task(each) for each in (*accounts, *others)]
         await put_all(platform, server, run, pause_every)
         lost = await finish(platform, run)
         took_s = time.monotonic() - begun_s

@@ -81,8 +81,8 @@ class WarmUp:
     def capacity_qps(self) -> float | None:
         """What the environments can serve together: their count over the median time of a warm query in the function.
 
-        None when no warm query was served, or in no time at all (a clock that was set meanwhile). Delivery is not part of the time that the function reports, so this is
-        an upper bound.
+        None when no warm query was served, or in no time at all: a clock was set meanwhile. Delivery is not part of
+        the time that the function reports, so this is an upper bound.
         """
         bodies = (query.reply.body["sut"] for query in self.queries.values() if query.reply and query.verdict == "ok")
         spans_ns = sorted(sut["finish_ns"] - sut["start_ns"] for sut in bodies if not sut["cold"])
