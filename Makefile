@@ -7,14 +7,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 ARGS ?=
-WORKERS ?= 2
+WORKERS ?= 3
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 .PHONY: help bench test fuzz check lock clean-venv
 
 help:
 	@echo "make bench   the seed's 24 cells on the local platform (ARGS=... for options of 'serverless-mlperf run')"
-	@echo "make test    lint, types and tests (WORKERS=2: by two processes beside each other)"
+	@echo "make test    lint, types and tests (WORKERS=3: by three processes, as many wait most of the time)"
 	@echo "make fuzz    the function against 15,000 events and inputs of any kind, the local platform against 200,000"
 	@echo "make check   lint and types alone"
 	@echo "make lock    resolve requirements.lock and the wheels of Lambda's layers anew (needs uv)"

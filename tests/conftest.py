@@ -31,14 +31,14 @@ MARK = "SERVERLESS_MLPERF_TEST_SESSION"
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
-    """Beside the other worker's test; what measures the host's CPU runs alone."""
+    """Beside other workers' tests; what measures the host's CPU runs alone."""
     with host(alone=item.get_closest_marker("alone") is not None):
         return (yield)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Modules in the order of their names: the long ones come first, so that both workers end together."""
+    """Modules in the order of their names: the long ones come first, so that all workers end together."""
     from workers import ByModule  # not at the top: only what `-n` asks for needs pytest-xdist
 
     config.option.loadscopereorder = False

@@ -1,4 +1,4 @@
-"""How `make test WORKERS=2` gives tests to two workers (pytest-xdist)."""
+"""How `make test` gives tests to its workers (pytest-xdist)."""
 
 from typing import Final
 
