@@ -159,7 +159,7 @@
     const levels = figure.target ? distinct(rows.map((row) => row[figure.target]).filter((level) => level !== null)) : [];
     const wide = ["stack", "group", "span"].includes(figure.kind);
     const entries = distinct(rows.map((row) => row[figure.series])).length + (figure.front ? 2 : 0) + (figure.kind === "span" ? 1 : 0);
-    const legend_px = 22 * Math.ceil(entries / Math.max(1, Math.floor(document.querySelector("main").clientWidth / 190)));
+    const legend_px = 22 * Math.ceil(entries / Math.max(1, Math.floor(document.querySelector("main").clientWidth / 240)));
     const labels = figure.kind === "stack" || figure.kind === "group" ? distinct(rows.map((row) => row.label)).length : 0;
     const row_px = figure.kind === "group" ? 34 : 22;
     const made = {
