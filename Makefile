@@ -10,11 +10,12 @@ ARGS ?=
 WORKERS ?= 3
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: help bench test fuzz check lock clean-venv
+.PHONY: help bench test test-all fuzz check lock clean-venv
 
 help:
 	@echo "make bench   the seed's 24 cells on the local platform (ARGS=... for options of 'serverless-mlperf run')"
 	@echo "make test    lint, types and tests (WORKERS=3: by three processes, as many wait most of the time)"
+	@echo "make test-all  the same with what is long: pages of minutes, every package built twice"
 	@echo "make fuzz    the function against 15,000 events and inputs of any kind, the local platform against 200,000"
 	@echo "make check   lint and types alone"
 	@echo "make lock    resolve requirements.lock and the wheels of Lambda's layers anew (needs uv)"
@@ -24,6 +25,9 @@ bench: $(READY)
 
 test: check
 	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+test-all: check
+	SERVERLESS_MLPERF_LONG=1 $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 fuzz: $(READY)
 	HYPOTHESIS_PROFILE=thorough SERVERLESS_MLPERF_FUZZ_CASES=100000 $(BIN)/python -m pytest \

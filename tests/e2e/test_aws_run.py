@@ -145,6 +145,7 @@ def test_stack_is_made_once(measured: Measured) -> None:
     assert ("stack serverless-mlperf: nothing changes" in measured.printed) != first
 
 
+@pytest.mark.long
 def test_tuning_measures_what_was_deployed(double: AwsDouble, executor: Executor, tmp_path: Path) -> None:
     """`tune` takes stack and Python as they stand, and recommends by what the platform billed."""
     executor.runs.clear()

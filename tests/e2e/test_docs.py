@@ -38,6 +38,10 @@ PAGES = [
     "docs/tutorial.md",
     *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "docs/guides").glob("*.md")),
 ]
+LONG = (
+    "docs/tutorial.md", "docs/guides/one-cell.md", "docs/guides/own-photographs.md", "docs/guides/submission.md",
+)  # fmt: skip
+"""Minutes of runs whose options other tests try one by one."""
 DEADLINE_S = 300
 
 
@@ -123,7 +127,9 @@ def run(shell: subprocess.Popen[str], command: str) -> tuple[int, str]:
     raise AssertionError(f"the shell ended in {command}, or it took more than {DEADLINE_S} s: {printed}")
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, marks=[pytest.mark.long] if page in LONG else []) for page in PAGES]
+)
 def test_commands_of_a_page(page: str, shell: subprocess.Popen[str], home: Path) -> None:
     """In the order in which they stand, in one folder, each ends with status 0 and no traceback."""
     wanted = commands(page)

@@ -19,7 +19,10 @@ SMALL = (
 
 @pytest.mark.parametrize(
     ("faults", "transport", "count"),
-    [("lose=0.1,seed=338", "s3", "lost"), ("kill-handler=0.2,seed=1", "invoke", "errors")],
+    [
+        pytest.param("lose=0.1,seed=338", "s3", "lost", marks=pytest.mark.long),
+        ("kill-handler=0.2,seed=1", "invoke", "errors"),
+    ],
 )
 def test_struck_queries_are_counted_and_named(tmp_path: Path, faults: str, transport: str, count: str) -> None:
     """INVALID with the faults as a reason that no further try removes; each query ends once; exit status 1.

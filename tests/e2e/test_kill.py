@@ -37,7 +37,7 @@ from serverless_mlperf.store import ResultsFolder
 SIZES = ("1536", "3008")
 SEED = 20
 CHOSEN = os.environ.get("SERVERLESS_MLPERF_VICTIMS", ",".join(VICTIMS)).split(",")
-KILLS = moments(int(os.environ.get("SERVERLESS_MLPERF_KILLS", "3")), len(SIZES), SEED, CHOSEN)
+KILLS = moments(int(os.environ.get("SERVERLESS_MLPERF_KILLS", "2")), len(SIZES), SEED, CHOSEN)
 CELLS = (*MATRIX, *(part for size in SIZES for part in ("--memory", size)))
 
 

@@ -183,6 +183,7 @@ def test_kept_layer_needs_no_index(built: Built, monkeypatch: pytest.MonkeyPatch
     assert again == (built.function, built.layer)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_two_builds_are_the_same_bytes(architecture: Architecture, tmp_path: Path) -> None:
     """Another process, umask, time zone, locale, hash seed, current and temporary folder give the same packages."""
