@@ -48,8 +48,6 @@ REAL: Final = {
     "tasks": ["classification"],
     "engine_and_formats": ["ie-ir", "ocv-tf"],
     "memory_mib": [1536, 3008],
-    "retry_invalid": 0,
-    "wait_for_host_s": 0,
     "output": "results",
 }
 OBJECTIVE, GOAL = "p90=60ms", "cost"
