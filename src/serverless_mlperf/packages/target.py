@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 from importlib.resources import files as package_files
-from typing import Final, Literal, get_args
+from typing import Final, get_args
 
 from serverless_mlperf.errors import InputError
+from serverless_mlperf.workloads import Architecture
 
-Architecture = Literal["x86_64", "arm64"]
 """As Lambda calls them."""
 ARCHITECTURES: Final[tuple[Architecture, ...]] = get_args(Architecture)
 GLIBC_MINOR: Final = {"3.12": 34, "3.13": 34}

@@ -12,8 +12,9 @@ from typing import Final
 
 from serverless_mlperf.budget import billed_ms
 from serverless_mlperf.pricing.billing import BillingRules
-from serverless_mlperf.pricing.table import Architecture, RegionPrices
+from serverless_mlperf.pricing.table import RegionPrices
 from serverless_mlperf.records import Record
+from serverless_mlperf.workloads import Architecture
 
 MIB_PER_GB: Final = 1024
 """AWS bills memory in units of 1024 MB (aws.amazon.com/lambda/pricing, its examples)."""

@@ -12,7 +12,8 @@ from serverless_mlperf.pricing.standing import (
     snapshot_cached_usd,
     snapshot_restored_usd,
 )
-from serverless_mlperf.pricing.table import Architecture, RegionPrices
+from serverless_mlperf.pricing.table import RegionPrices
+from serverless_mlperf.workloads import Architecture
 
 
 @dataclass(frozen=True, slots=True)

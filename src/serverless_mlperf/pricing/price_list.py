@@ -13,7 +13,6 @@ import urllib.request
 
 from serverless_mlperf.errors import PlatformError
 from serverless_mlperf.pricing.table import (
-    Architecture,
     ByArchitecture,
     FunctionPrices,
     LogPrices,
@@ -22,6 +21,7 @@ from serverless_mlperf.pricing.table import (
     StoragePrices,
     Tier,
 )
+from serverless_mlperf.workloads import Architecture
 
 PRICE_LIST_URL: Final = "https://pricing.us-east-1.amazonaws.com"
 TIMEOUT_S: Final = 30

@@ -18,7 +18,8 @@ from serverless_mlperf.pricing.standing import (
     snapshot_cached_usd,
     stored_usd,
 )
-from serverless_mlperf.pricing.table import Architecture, RegionPrices
+from serverless_mlperf.pricing.table import RegionPrices
+from serverless_mlperf.workloads import Architecture
 
 BILLED_MS: Final = (5.0, 1000.0)
 """What a query is assumed to be billed for where nothing better is known: from a tenth of the paper's fastest cell

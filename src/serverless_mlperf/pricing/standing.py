@@ -7,7 +7,8 @@ import math
 from typing import Final
 
 from serverless_mlperf.pricing.cost import MIB_PER_GB
-from serverless_mlperf.pricing.table import Architecture, RegionPrices
+from serverless_mlperf.pricing.table import RegionPrices
+from serverless_mlperf.workloads import Architecture
 
 PROVISIONED_STEP_S: Final = 300
 """Provisioned concurrency is billed in steps of five minutes (aws.amazon.com/lambda/pricing)."""

@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 from importlib import resources
 import json
 from pathlib import Path
-from typing import Any, Final, Literal, cast, get_args
+from typing import Any, Final, cast, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
 from serverless_mlperf.cache import cache_section
 from serverless_mlperf.errors import InputError
+from serverless_mlperf.workloads import Architecture
 
-Architecture = Literal["x86_64", "arm64"]
 SCHEMA: Final = 1
 REFRESHED: Final = "prices.json"
 

@@ -24,8 +24,9 @@ from serverless_mlperf.packages import BuildTarget, Package
 from serverless_mlperf.packages.bytecode import Compiler, compiler_for
 from serverless_mlperf.packages.contents import LAYERS
 from serverless_mlperf.packages.fetch import fetch_wheels
-from serverless_mlperf.packages.target import ARCHITECTURES, GLIBC_MINOR, Architecture, pins
+from serverless_mlperf.packages.target import ARCHITECTURES, GLIBC_MINOR, pins
 from serverless_mlperf.packages.target_build import build_target_function_zip
+from serverless_mlperf.workloads import Architecture
 
 ROOT = Path(__file__).parents[3]
 PIN = re.compile(r"^([a-z-]+)==(\S+) \\$", re.MULTILINE)

@@ -25,8 +25,8 @@ from serverless_mlperf.models.build import ModelSet, cached_models
 from serverless_mlperf.packages import BuildTarget, Package
 from serverless_mlperf.packages.bom import bill_of_materials
 from serverless_mlperf.packages.bytecode import compiler_for
-from serverless_mlperf.packages.target import ARCHITECTURES, Architecture, pins
-from serverless_mlperf.workloads import ENGINE_AND_FORMATS, TASKS, EngineAndFormat, Task
+from serverless_mlperf.packages.target import ARCHITECTURES, pins
+from serverless_mlperf.workloads import ENGINE_AND_FORMATS, TASKS, Architecture, EngineAndFormat, Task
 
 PYTHON = "3.13"
 ENGINES: list[EngineAndFormat] = ["ie-ir", "ocv-cf"]

@@ -13,8 +13,9 @@ from serverless_mlperf.platforms.aws.session import Aws
 from serverless_mlperf.platforms.aws.spec import ALIAS, artefacts_bucket, bucket_name
 from serverless_mlperf.platforms.aws.stack import Stack
 from serverless_mlperf.pricing.stack import StackFunction
-from serverless_mlperf.pricing.table import Architecture, architecture_of
+from serverless_mlperf.pricing.table import architecture_of
 from serverless_mlperf.redaction import redacted
+from serverless_mlperf.workloads import Architecture
 
 _COUNTS: Final = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
 _MIB: Final = 2**20

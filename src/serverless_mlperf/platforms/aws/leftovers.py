@@ -10,8 +10,9 @@ from serverless_mlperf.errors import PlatformError
 from serverless_mlperf.packages.contents import LAYERS
 from serverless_mlperf.platforms.aws.failures import is_missing, told
 from serverless_mlperf.platforms.aws.session import Aws
-from serverless_mlperf.platforms.aws.spec import TAG, Architecture, layer_name
+from serverless_mlperf.platforms.aws.spec import TAG, layer_name
 from serverless_mlperf.redaction import redacted
+from serverless_mlperf.workloads import Architecture
 
 _LOG_GROUPS: Final = "/aws/lambda/"
 _KIND_OF: Final = {

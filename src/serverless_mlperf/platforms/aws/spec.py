@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 import re
-from typing import Final, Literal
+from typing import Final
 
 from serverless_mlperf.errors import InputError
-
-Architecture = Literal["x86_64", "arm64"]
+from serverless_mlperf.workloads import Architecture
 
 PROJECT: Final = "serverless-mlperf"
 """Begins every name, and is the value of the tag `app` of everything that is made."""

@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import Any, Final
 
 from serverless_mlperf.packages.contents import LAYER_OF
-from serverless_mlperf.platforms.aws.spec import Architecture, FunctionSpec, StackSpec
-from serverless_mlperf.workloads import ENGINE_AND_FORMATS, MEMORY_MIB, TASKS, Cell
+from serverless_mlperf.platforms.aws.spec import FunctionSpec, StackSpec
+from serverless_mlperf.workloads import ENGINE_AND_FORMATS, MEMORY_MIB, TASKS, Architecture, Cell
 
 Template = Mapping[str, Any]
 DIGEST: Final = "0123456789abcdef"

@@ -12,9 +12,10 @@ from stack_specs import VARIANTS, Template, both_architectures, of_type, reserve
 
 from serverless_mlperf.packages.contents import LAYERS
 from serverless_mlperf.platforms.aws import spec as names
-from serverless_mlperf.platforms.aws.spec import Architecture, FunctionSpec, StackSpec
+from serverless_mlperf.platforms.aws.spec import FunctionSpec, StackSpec
 from serverless_mlperf.platforms.aws.template import alias_output, body, queue_output, render, url_output
 from serverless_mlperf.platforms.aws.template.logical_ids import layer_id
+from serverless_mlperf.workloads import Architecture
 
 CELL = "ClassificationIeIr1536"
 TEMPLATE_URL_BYTES = 1_048_576

@@ -8,7 +8,6 @@ from typing import Any, Final
 from serverless_mlperf.platforms.aws.spec import (
     ALIAS,
     HANDLER,
-    Architecture,
     FunctionSpec,
     StackSpec,
     artefacts_bucket,
@@ -20,6 +19,7 @@ from serverless_mlperf.platforms.aws.spec import (
 from serverless_mlperf.platforms.aws.template import policies, storage
 from serverless_mlperf.platforms.aws.template.logical_ids import DEAD_LETTERS, ROLE, cell_id, layer_id
 from serverless_mlperf.platforms.aws.template.values import arn_of, attribute, sub, tags
+from serverless_mlperf.workloads import Architecture
 
 Resources = Iterator[tuple[str, dict[str, Any]]]
 

@@ -3,7 +3,8 @@
 import re
 from typing import Final
 
-from serverless_mlperf.platforms.aws.spec import Architecture, FunctionSpec
+from serverless_mlperf.platforms.aws.spec import FunctionSpec
+from serverless_mlperf.workloads import Architecture
 
 BUCKET: Final = "DataBucket"
 BUCKET_POLICY: Final = "DataBucketPolicy"
